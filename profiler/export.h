@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * export.h: marks a symbol that other libraries bind to. Everything else is hidden. exports.map lists them all.
+ */
+#ifndef VS_PROFILER_EXPORT_H
+#define VS_PROFILER_EXPORT_H
+
+#define VS_EXPORT __attribute__((visibility("default")))
+#define VS_HIDDEN __attribute__((visibility("hidden")))
+
+#endif
