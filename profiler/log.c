@@ -80,7 +80,9 @@ static void thread_exits(void *arg)
     int saved = errno;
     if (t->slab && s && t->epoch == s->epoch && !t->busy) {
         emit_thread_name(t, false);
+        t->busy = 1;
         give_back(t);
+        t->busy = 0;
     }
     errno = saved;
 }
@@ -155,8 +157,12 @@ static void *begin_slow(struct thread_log *t, enum vs_kind kind, size_t bytes)
         vs_log_lost(source_of[kind], VS_LOST_REENTERED, 1);
         goto out;
     }
+    /* A signal handler that raises an event while slabs change hands is refused like one in the middle of an append. */
+    t->busy = 1;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     give_back(t);
     if (!acquire(t)) {
+        t->busy = 0;
         vs_log_lost(source_of[kind], VS_LOST_POOL_EMPTY, 1);
         goto out;
     }
@@ -172,11 +178,15 @@ void *vs_log_begin(enum vs_kind kind, size_t bytes)
     struct vs_state *s = vs_state;
 
     bytes = (bytes + 7) & ~(size_t)7;
-    if (unlikely(!s || t->epoch != __atomic_load_n(&s->epoch, __ATOMIC_RELAXED) ||
-                 (size_t)(t->end - t->cur) < bytes || t->busy))
+    if (unlikely(!s || t->epoch != __atomic_load_n(&s->epoch, __ATOMIC_RELAXED) || t->busy))
         return begin_slow(t, kind, bytes);
+    /* The room is looked at after `busy` is set: a handler that runs in between may have used it. */
     t->busy = 1;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (unlikely((size_t)(t->end - t->cur) < bytes)) {
+        t->busy = 0;
+        return begin_slow(t, kind, bytes);
+    }
     t->kind = (uint8_t)kind;
     t->flags = 0;
     t->device = -1;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "log.h"
 #include "lookup.h"
 #include "say.h"
+#include "state.h"
 
 VS_EXPORT int InitializeInjection(void);
 
@@ -102,6 +104,26 @@ static void say_next_command(void)
     if (config->quiet || atoi(config->run_root) != (int)getpid() || access(config->run, F_OK))
         return;
     vs_say(VS_SAY_SILENT, "recorded in %s\nvramscope: next: vramscope report %s", config->run, config->run);
+}
+
+/* _exit skips destructors; Python's os._exit, which ends every multiprocessing worker, is such a call. Not in a vfork
+ * child: it shares our memory and is not this process. */
+static void end_without_destructors(void)
+{
+    if (vs_log_active() && vs_state->control->pid == (uint32_t)syscall(SYS_getpid))
+        vs_activate_end();
+}
+
+VS_EXPORT __attribute__((noreturn)) void _exit(int status)
+{
+    end_without_destructors();
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+VS_EXPORT __attribute__((noreturn)) void _Exit(int status)
+{
+    _exit(status);
 }
 
 __attribute__((destructor)) static void destructed(void)
