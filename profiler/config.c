@@ -184,10 +184,16 @@ static void report_unknown(void)
     }
 }
 
+const char *vs_config_trace_name(void)
+{
+    static const char *const level[] = {[VS_TRACE_MEMORY] = "memory", [VS_TRACE_KERNELS] = "kernels", [VS_TRACE_API] = "api"};
+    return level[config.trace];
+}
+
 static void meta(const char *env, const char *value)
 {
     char key[48];
-    snprintf(key, sizeof key, "setting.%s", env);
+    snprintf(key, sizeof key, PREFIX "%s", env);
     vs_log_meta(key, value);
 }
 

@@ -54,6 +54,7 @@ struct vs_config {
 
 void vs_config_read(void);
 const struct vs_config *vs_config(void);
+const char *vs_config_trace_name(void); /* "memory", "kernels" or "api" */
 /* Says what was wrong with the environment (once), and appends every effective setting to the log as META. */
 void vs_config_report(void);
 

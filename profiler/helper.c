@@ -84,7 +84,7 @@ static void calibrate(struct vs_state *s)
 static void *helper_main(void *arg)
 {
     struct vs_state *s = arg;
-    uint32_t epoch = s->epoch, i;
+    uint32_t epoch = vs_log_epoch(), i;
     uint64_t period = (uint64_t)vs_config()->flush_ms * 1000000u, next;
 
     prctl(PR_SET_NAME, "vramscope", 0, 0, 0);

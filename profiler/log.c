@@ -47,7 +47,7 @@ static const uint8_t source_of[VS_NKINDS] = {
 static bool give_back(struct thread_log *t)
 {
     struct vs_state *s = vs_state;
-    if (!t->slab || t->epoch != s->epoch)
+    if (!t->slab || t->epoch != vs_log_epoch())
         return false;
     vs_pool_give(s, t->slab, (uint32_t)(t->cur - (unsigned char *)t->slab));
     t->slab = NULL;
@@ -78,7 +78,7 @@ static void thread_exits(void *arg)
     struct thread_log *t = arg;
     struct vs_state *s = vs_state;
     int saved = errno;
-    if (t->slab && s && t->epoch == s->epoch && !t->busy) {
+    if (t->slab && s && t->epoch == vs_log_epoch() && !t->busy) {
         emit_thread_name(t, false);
         t->busy = 1;
         give_back(t);
@@ -147,11 +147,11 @@ static void *begin_slow(struct thread_log *t, enum vs_kind kind, size_t bytes)
         return NULL;
     if (!__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) && !vs_activate())
         goto out;
-    if (t->epoch != s->epoch) { /* first use in this process; what is left here is an ancestor's */
+    if (t->epoch != vs_log_epoch()) { /* first use in this process; what is left here is an ancestor's */
         struct vs_thread_marks marks = t->marks;
         memset(t, 0, sizeof *t);
         t->marks = marks;
-        t->epoch = s->epoch;
+        t->epoch = vs_log_epoch();
     }
     if (t->busy) {
         vs_log_lost(source_of[kind], VS_LOST_REENTERED, 1);
@@ -219,7 +219,7 @@ void vs_log_commit(void *record)
 void vs_log_cancel(void *record)
 {
     struct thread_log *t = &tl;
-    memset(record, 0, t->size);
+    memset((struct vs_rec *)record + 1, 0, t->size - sizeof(struct vs_rec)); /* the header is still zero, and read by others */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     t->busy = 0;
 }

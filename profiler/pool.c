@@ -96,8 +96,28 @@ void vs_pool_give(struct vs_state *s, struct vs_slab *slab, uint32_t fill)
 
 struct vs_slab *vs_pool_take_full(struct vs_state *s)
 {
-    uint32_t index;
-    return pop(&s->full_head, &index) ? vs_pool_slab(s, index) : NULL;
+    uint64_t old = __atomic_load_n(&s->full_head, __ATOMIC_RELAXED);
+    uint32_t index, next, oldest = 0;
+
+    while (!__atomic_compare_exchange_n(&s->full_head, &old, ((old >> 32) + 1) << 32, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        ;
+    for (index = (uint32_t)old; index; index = next) { /* the stack has the newest on top: turn it over */
+        next = __atomic_load_n(&below[index - 1], __ATOMIC_RELAXED);
+        __atomic_store_n(&below[index - 1], oldest, __ATOMIC_RELAXED);
+        oldest = index;
+    }
+    return oldest ? vs_pool_slab(s, oldest - 1) : NULL;
+}
+
+struct vs_slab *vs_pool_next_full(struct vs_state *s, const struct vs_slab *slab)
+{
+    uint32_t next = __atomic_load_n(&below[vs_pool_index(s, slab)], __ATOMIC_RELAXED);
+    return next ? vs_pool_slab(s, next - 1) : NULL;
+}
+
+void vs_pool_keep_full(struct vs_state *s, struct vs_slab *slab)
+{
+    push(&s->full_head, vs_pool_index(s, slab));
 }
 
 /* A reader after a kill begins at `copied` and stops at the first zero header. In this order it finds nothing at every

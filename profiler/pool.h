@@ -3,8 +3,8 @@
  * pool.h: slabs: the memory-backed storage records are written to.
  *
  * A slab has one writer at a time. Free ones wait on the stack `available` (clean, or partly filled by a thread that has
- * ended); filled ones on the stack `full`, from which the writer thread takes them, copies them to disk, clears them and
- * puts them back. Both are Treiber stacks of slab indexes with a tag against reuse: any thread pops and pushes without
+ * ended); filled ones on the stack `full`, from which the writer thread takes them all, copies them to disk, clears them
+ * and puts them back. Both are Treiber stacks of slab indexes with a tag against reuse: any thread pops and pushes without
  * locks. Chunks of slabs are made by vs_pool_grow, on a thread of ours (the first ones at activation).
  */
 #ifndef VS_PROFILER_POOL_H
@@ -23,11 +23,16 @@ struct vs_slab *vs_pool_slab(struct vs_state *s, uint32_t index);
 uint32_t vs_pool_index(struct vs_state *s, const struct vs_slab *slab);
 struct vs_slab *vs_pool_take(struct vs_state *s); /* for writing; NULL: none free */
 void vs_pool_give(struct vs_state *s, struct vs_slab *slab, uint32_t fill); /* by its writer: full, or room for others */
+/* The filled slabs, oldest filling first, chained by vs_pool_next_full; taken all at once, by the writer only. The order
+ * matters: readers hold back what comes after a record they have not seen. */
 struct vs_slab *vs_pool_take_full(struct vs_state *s);
+struct vs_slab *vs_pool_next_full(struct vs_state *s, const struct vs_slab *slab);
+void vs_pool_keep_full(struct vs_state *s, struct vs_slab *slab); /* it could not be copied now */
 void vs_pool_recycle(struct vs_state *s, struct vs_slab *slab, uint32_t end); /* all up to `end` is on disk */
 
-/* Below this many available slabs the helper is woken to make more. 2 MiB: 100 ms at 20 MB/s of records. */
-#define VS_POOL_LOW 32u
+/* Below this many available slabs the helper is woken to make more, up to twice as many. 4 MiB: 200 ms at 20 MB/s of
+ * records, or as many threads that begin at once. */
+#define VS_POOL_LOW 64u
 /* A writer gives a slab back as full when less than this is left. */
 #define VS_POOL_ROOM (VS_MAX_RECORD_BYTES + 64u)
 

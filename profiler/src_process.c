@@ -160,6 +160,7 @@ static void start(void)
     number("world_size", rank.world_size);
     if (rank.launcher)
         vs_log_meta("launcher", rank.launcher);
+    vs_log_meta("trace_level", vs_config_trace_name());
     vs_config_report();
     clock_pair();
     modules();

@@ -94,20 +94,25 @@ static int write_head(struct vs_state *s, struct log_file *f)
 static int open_log(struct vs_state *s, struct log_file *f)
 {
     char path[sizeof s->control->folder + 16];
+    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    int err;
+
     log_path(s, path, sizeof path);
     f->bytes = s->control->log_bytes;
-    f->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-    if (f->fd >= 0)
-        return 0;
-    if (errno != ENOENT || f->bytes) /* a log that was there and is gone is not begun again */
-        return -errno;
-    int err = vs_make_folders(s->control->folder);
+    if (f->bytes) { /* a log that was there and is gone is not begun again */
+        f->fd = open(path, flags);
+        return f->fd < 0 ? -errno : 0;
+    }
+    err = vs_make_folders(s->control->folder);
     if (err)
         return err;
-    f->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    f->fd = open(path, flags | O_CREAT | O_TRUNC, 0600);
     if (f->fd < 0)
         return -errno;
-    return write_head(s, f);
+    err = write_head(s, f);
+    if (!err)
+        s->control->log_bytes = f->bytes;
+    return err;
 }
 
 /* Copies the visible records from `copied` on into the frame, each with its check. Returns where they end. */
@@ -164,13 +169,15 @@ static void copy_slab(struct vs_state *s, struct log_file *f, struct vs_slab *sl
 /* One pass: filled slabs are copied and freed first, then what lies in the others. */
 static void write_pass(struct vs_state *s, struct log_file *f)
 {
-    struct vs_slab *slab;
+    struct vs_slab *slab, *next;
     uint32_t i, n;
 
-    while (!f->failed && (slab = vs_pool_take_full(s))) {
-        copy_slab(s, f, slab, vs_pool_index(s, slab));
+    for (slab = vs_pool_take_full(s); slab; slab = next) {
+        next = vs_pool_next_full(s, slab);
+        if (!f->failed)
+            copy_slab(s, f, slab, vs_pool_index(s, slab));
         if (f->failed)
-            vs_pool_give(s, slab, slab->fill); /* kept for the next pass */
+            vs_pool_keep_full(s, slab);
         else
             vs_pool_recycle(s, slab, slab->copied);
     }
@@ -198,7 +205,8 @@ static void open_and_write(struct vs_state *s, void (*body)(struct vs_state *, s
         close(f.fd);
 }
 
-/* The END record goes straight to the file: by then nothing may be appended any more. */
+/* The END record goes straight to the file, as if it were the only one of a new filling of slab 0: by then nothing may be
+ * appended any more. */
 static void write_end(struct vs_state *s, struct log_file *f)
 {
     struct vs_rec_end *r = (struct vs_rec_end *)frame.records;
@@ -218,10 +226,13 @@ static void write_end(struct vs_state *s, struct log_file *f)
             r->appended[j] += __atomic_load_n(&vs_pool_slab(s, i)->appended[j], __ATOMIC_RELAXED);
     r->appended[VS_SRC_PROCESS]++; /* this one */
     memcpy(r->lost, s->control->lost, sizeof r->lost);
+    memcpy(r->calibrated_ns, s->control->calibrated_ns, sizeof r->calibrated_ns);
+    r->delivered_ns = s->control->delivered_ns;
+    r->gpu_buffer_bytes = s->control->gpu_buffer_bytes;
+    r->host_bytes = s->control->host_bytes;
     r->h.check = vs_check(r, sizeof *r);
     frame.head = (struct vs_frame){.magic = VS_FRAME_MAGIC,
                                    .serial = __atomic_add_fetch(&s->next_serial, 1, __ATOMIC_RELAXED),
-                                   .slab = UINT32_MAX,
                                    .offset = VS_SLAB_RECORDS,
                                    .bytes = sizeof *r,
                                    .records = 1};
@@ -244,12 +255,12 @@ static void finish(struct vs_state *s)
 void *vs_writer_main(void *arg)
 {
     struct vs_state *s = arg;
-    uint32_t epoch = s->epoch;
+    uint32_t epoch = vs_log_epoch();
     prctl(PR_SET_NAME, "vramscope-disk", 0, 0, 0);
     for (;;) {
         uint32_t seen = __atomic_load_n(&s->writer_wake, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) == VS_STOP_ALL)
-            break;
+        if (__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) == VS_STOP_ALL && __atomic_load_n(&s->helper_done, __ATOMIC_ACQUIRE))
+            break; /* the sources have said their last word */
         if (vs_log_epoch() != epoch)
             return NULL;
         open_and_write(s, write_pass);
