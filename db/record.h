@@ -23,6 +23,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __cplusplus
+#define VS_ALIGNED(bytes) alignas(bytes)
+#else
+#define VS_ALIGNED(bytes) _Alignas(bytes)
+#endif
+
 #define VS_FORMAT_VERSION 1u
 #define VS_SLAB_BYTES 65536u /* 1000 allocator events; smaller slabs cost more hand-overs, larger ones more idle memory */
 #define VS_CHUNK_SLABS 16u   /* slabs in one slab file: 1 MiB is created, allocated and pre-faulted in one step */
@@ -192,6 +198,9 @@ struct vs_rec_end {
     uint64_t ts_ns;
     uint64_t appended[VS_NSOURCES]; /* by this process in all, this record included */
     uint64_t lost[VS_NSOURCES][VS_NLOSSES];
+    /* as in struct vs_control, which is deleted after this */
+    uint64_t calibrated_ns[VS_NSOURCES];
+    uint64_t delivered_ns, gpu_buffer_bytes, host_bytes;
 };
 
 /* One call of c10::reportMemoryUsageToProfiler. flags: 1 = the totals are known. */
@@ -570,7 +579,7 @@ struct vs_control {
     char host[64];
     char folder[1024]; /* the process's folder on disk, absolute */
     char memory[256];  /* the folder with control and slab files, absolute */
-    _Alignas(64) uint32_t state; /* enum vs_control_state, atomic */
+    VS_ALIGNED(64) uint32_t state; /* enum vs_control_state, atomic */
     uint32_t chunks;             /* slab files that exist, atomic */
     uint64_t heartbeat_ns;       /* of the helper */
     uint64_t delivered_ns;       /* GPU records up to here have arrived; 0 = never */
@@ -578,8 +587,8 @@ struct vs_control {
     uint64_t calibrated_ns[VS_NSOURCES]; /* cost of one append of this source, measured at start; 0 = not measured */
     uint64_t gpu_buffer_bytes;   /* device memory CUPTI uses for us; 0 = none */
     uint64_t host_bytes;         /* memory the recorder maps */
-    _Alignas(64) uint64_t seq_next; /* next lifetime number, from 1; atomic */
-    _Alignas(64) uint64_t lost[VS_NSOURCES][VS_NLOSSES]; /* atomic */
+    VS_ALIGNED(64) uint64_t seq_next; /* next lifetime number, from 1; atomic */
+    VS_ALIGNED(64) uint64_t lost[VS_NSOURCES][VS_NLOSSES]; /* atomic */
 };
 enum vs_control_state { VS_CTL_RUNNING = 1, VS_CTL_ENDED = 2 };
 #define VS_CONTROL_MAGIC 0x4c54437663567631ull

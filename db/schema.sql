@@ -87,7 +87,8 @@ CREATE TABLE allocation (        -- one row per piece of memory, from its alloca
   free_range_id   INTEGER,
   stream          INTEGER,       -- cuda_async: the pool's handle
   imported        INTEGER NOT NULL, -- 1: another process owns the bytes; never part of held totals
-  flags           INTEGER NOT NULL, -- 2 registered host memory, 4 made inside NCCL, 8 captured in a graph, 16 virtual (cuMemCreate)
+  flags           INTEGER NOT NULL, -- 2 registered host memory, 4 made inside NCCL, 8 captured in a graph, 16 virtual (cuMemCreate),
+                                 -- 32 inside another sub row (a region in a PyTorch block): not in the sub totals again
   library         TEXT,          -- file name of the library that asked the driver; NULL: not known
   category        TEXT,          -- parameter gradient activation ...: NULL until known
   name_id         INTEGER        -- string: region name, static variable; NULL: none

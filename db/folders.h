@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * folders.h: finds the processes below a run folder.
+ *
+ * Ownership: vs_folders_free. Threading: none. Errors: -errno with a text.
+ */
+#ifndef VS_DB_FOLDERS_H
+#define VS_DB_FOLDERS_H
+
+#include "error.h"
+#include "process.h"
+
+struct vs_found {
+    struct vs_identity who;
+    char *folder;     /* with the log, absolute; NULL: only memory is left */
+    char memory[257]; /* "": not known */
+    uint64_t log_size;
+};
+struct vs_folders {
+    struct vs_found *found;
+    unsigned count, room;
+};
+
+/* A run folder, the folder of one process, or a memory folder (one that holds a control file). */
+int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e);
+void vs_folders_free(struct vs_folders *f);
+
+#endif

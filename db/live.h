@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * live.h: the memory that is live in the traced program, found by address, and the rows of table allocation.
+ *
+ * Rows are written in the order of their ids, some hundred thousand at a time: most are complete by then (freed), so
+ * they are written once and the table only grows at its end. What is still live then gets its free by an UPDATE.
+ *
+ * Ownership: pieces belong to vs_live. Threading: none. Errors: stick in the store.
+ */
+#ifndef VS_DB_LIVE_H
+#define VS_DB_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address_map.h"
+#include "id_map.h"
+#include "record.h"
+#include "series.h"
+
+struct vs_piece_block;
+struct vs_process;
+
+enum { VS_LEVEL_HELD, VS_LEVEL_SUB };
+#define VS_FLAG_VIRTUAL 16 /* table allocation, column flags */
+#define VS_FLAG_NESTED 32  /* lies in another sub row: not in the totals of level sub again */
+
+/* X(id, name): categories that the first part of a region's name may give */
+#define VS_CATEGORIES(X)                                                                                        \
+    X(PARAMETER, "parameter") X(GRADIENT, "gradient") X(OPTIMIZER_STATE, "optimizer_state")                     \
+    X(ACTIVATION, "activation") X(COMM_BUFFER, "comm_buffer") X(WORKSPACE, "workspace") X(INPUT, "input")       \
+    X(TEMPORARY, "temporary") X(UNKNOWN, "unknown") X(UNSHARDED_PARAMETER, "unsharded_parameter")               \
+    X(UNSHARDED_GRADIENT, "unsharded_gradient")
+enum vs_category {
+    VS_CAT_NONE,
+#define X(id, name) VS_CAT_##id,
+    VS_CATEGORIES(X)
+#undef X
+    VS_NCATEGORIES
+};
+extern const char *const vs_category_names[VS_NCATEGORIES]; /* [0] is NULL */
+
+/* One row of table allocation that is live, or waits to be written. */
+struct vs_piece {
+    struct vs_piece *next, *prev; /* of the live ones */
+    int64_t id, parent_id;        /* parent_id 0: none */
+    uint64_t address, bytes;
+    int64_t alloc_ts, free_ts; /* free_ts 0: live */
+    uint64_t alloc_range, free_range;
+    int64_t range_name; /* string row of the name of alloc_range, 0: none */
+    int64_t name_id;    /* string row, 0: none */
+    uint64_t pool, context;
+    const char *library;
+    uint32_t alloc_thread, free_thread;
+    int8_t device;   /* -1: host */
+    uint8_t source;  /* enum vs_series_id */
+    uint8_t level, category, flags;
+    bool imported, has_address;
+    bool in_totals; /* of its source */
+    bool in_level;  /* and of its level */
+    bool written;   /* has a row */
+};
+
+struct vs_physical { /* memory made by cuMemCreate */
+    struct vs_piece *piece;
+    uint64_t handle;
+    uint64_t references; /* handles */
+    uint64_t mappings;
+};
+struct vs_mapping {
+    uint64_t address, bytes;
+    struct vs_physical *physical;
+};
+struct vs_pool {
+    uint64_t handle;
+    int device;
+    struct vs_piece *piece; /* what the pool holds; NULL: nothing */
+};
+
+struct vs_live {
+    struct vs_piece *first;        /* live ones, latest first */
+    struct vs_piece **waiting;     /* not yet written, in the order of their ids */
+    size_t nwaiting, room;
+    struct vs_piece *spare;        /* free ones, by next */
+    struct vs_piece_block *blocks;
+    int64_t next_id;
+    struct vs_address_map driver;  /* device and host memory: one address space */
+    struct vs_address_map arrays;  /* by handle */
+    struct vs_address_map torch[VS_NDEVICES]; /* by device + 1 */
+    struct vs_address_map regions, heaps;
+    struct vs_address_map mappings;
+    struct vs_id_map physical;     /* by handle */
+    struct vs_id_map pools;        /* by handle */
+    size_t async;                  /* live stream-ordered allocations */
+};
+
+/* What a new piece is; everything else is filled in. ts is a lifetime moment. */
+struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what, int64_t ts);
+void vs_live_close(struct vs_process *p, struct vs_piece *piece, int64_t ts, uint64_t range); /* piece may be gone after */
+void vs_live_relabel(struct vs_process *p, struct vs_piece *piece, uint8_t source, uint8_t level, int64_t ts);
+void vs_live_changed(struct vs_process *p, struct vs_piece *piece); /* a column of a written row is another now */
+void vs_live_write(struct vs_process *p);                           /* rows of all that waits */
+struct vs_piece *vs_live_holder(const struct vs_process *p, uint64_t address); /* held CUDA block it lies in */
+struct vs_piece *vs_live_torch_block(const struct vs_process *p, uint64_t address);
+void vs_live_free(struct vs_process *p);
+
+/* memory.c, pools.c, vmm.c, regions.c: records that change it */
+void vs_apply_alloc(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_static(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_free(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_context(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_oom(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_alloc_fail(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_pool(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_vmm(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_region(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_region_free(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_nccl_label(struct vs_process *p, const struct vs_rec *rec);
+
+#define VS_MAX_PIECE_BYTES ((uint64_t)1 << 56) /* beyond any machine: a record that says more is damaged */
+
+#endif
