@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_report.c: `vramscope report`: puts the sections of the report in order. Must never compute: the sections do.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../db/query.h"
+#include "command.h"
+#include "folder.h"
+#include "human.h"
+#include "option.h"
+#include "report.h"
+#include "sheet.h"
+
+static int check_rank(struct vs_sheet *s, struct vs_error *e)
+{
+    struct vs_sheet all = {.db = s->db};
+    if (!s->has_rank || vs_sheet_number(s, "SELECT COUNT(*) FROM process WHERE id IN " VS_SHOWN)) return 0;
+    if (!vs_sheet_number(&all, "SELECT COUNT(rank) FROM process"))
+        return vs_fail(e, EINVAL, "no process of this run had a rank; leave --rank out");
+    return vs_fail(e, EINVAL, "rank %lld was not recorded; there are ranks %lld to %lld", (long long)s->rank,
+                   (long long)vs_sheet_number(&all, "SELECT MIN(rank) FROM process"),
+                   (long long)vs_sheet_number(&all, "SELECT MAX(rank) FROM process"));
+}
+
+static void full(struct vs_sheet *s)
+{
+    vs_report_memory(s);
+    vs_report_peak(s);
+    vs_report_live(s);
+    vs_report_kernels(s);
+    vs_report_ranges(s);
+    vs_report_collectives(s);
+    vs_report_failures(s);
+    vs_report_losses(s);
+    vs_report_cost(s);
+}
+
+static void brief(struct vs_sheet *s)
+{
+    vs_report_memory(s);
+    vs_report_failures(s);
+    vs_report_losses(s);
+    vs_report_cost(s);
+}
+
+int vs_report(struct vs_db *db, const struct vs_report_options *o, FILE *out, struct vs_error *e)
+{
+    struct vs_sheet s = {.out = out, .db = vs_db_handle(db), .has_rank = o->has_rank, .rank = o->rank, .brief = o->brief};
+    char path[4300];
+    int err = check_rank(&s, e);
+    if (err) return err;
+    vs_human_path(o->db_path, path, sizeof path);
+    if (vs_sheet_number(&s, "SELECT COUNT(*) FROM process")) {
+        vs_report_head(&s, o->db_path);
+        (o->brief ? brief : full)(&s);
+    } else
+        vs_sheet_line(&s, "RECORDING  %s holds no process yet", path);
+    if (s.failed) return vs_fail(e, EIO, "%s", s.error.text);
+    if (!o->unfinished) fprintf(out, "next: vramscope %s %s%s\n", o->brief ? "report" : "plot", path, o->brief ? "" : " -o charts");
+    return fflush(out) || ferror(out) ? vs_fail(e, EIO, "cannot write the report: %s", strerror(errno)) : 0;
+}
+
+static int report_main(const struct vs_command *self, int argc, char **argv)
+{
+    const char *rank = NULL;
+    const struct vs_option options[] = {
+        {.name = "rank", .argument = "N", .help = "only the processes of this rank", .text = &rank}, {0}};
+    struct vs_report_options how = {0};
+    struct vs_operands operands = {0};
+    struct vs_db *db = NULL;
+    struct vs_error e;
+    char path[4200], *end = NULL;
+    int err, status = vs_options_parse(self, options, argc, argv, &operands);
+    if (status >= 0) return status;
+    if (operands.count != 1) return vs_usage(self, "report needs one database or log folder");
+    if (rank) {
+        how.has_rank = 1;
+        how.rank = strtol(rank, &end, 10);
+        if (!*rank || *end || how.rank < 0) return vs_usage(self, "--rank needs a number, not '%s'", rank);
+    }
+    err = vs_recording_open(operands.text[0], &db, path, sizeof path, &e);
+    how.db_path = path;
+    if (!err) err = vs_report(db, &how, stdout, &e);
+    vs_db_close(db);
+    return err ? vs_complain("%s", e.text) : VS_OK;
+}
+
+const struct vs_command vs_command_report = {
+    .name = "report",
+    .operands = "DB [--rank N]",
+    .summary = "Print one screen: peaks, what was live then, time, losses, cost",
+    .about = "DB is a database or a log folder. live (sub) is memory handed out inside held blocks, by PyTorch's\n"
+             "caching allocator or a named region; held is memory taken from the driver or the operating system;\n"
+             "the two are never added. Driver used is what all processes on the GPU use. Moments count from the\n"
+             "start of the process.",
+    .example = "vramscope report run.db --rank 0",
+    .main = report_main};
