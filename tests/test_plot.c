@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_plot.c: charts of databases made here by hand, looked at through the svg text. Must never judge by time.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../db/query.h"
+#include "../db/schema.h"
+#include "../viz/label.h"
+#include "../viz/plot.h"
+
+Suite *make_plot_suite(void);
+
+static const char *const files[] = {"memory_timeline.png", "memory_timeline.svg", "memory_breakdown.png",
+                                    "memory_breakdown.svg"};
+static char folder[64];
+static sqlite3 *made;
+static struct vs_error error;
+static int wrote_count;
+
+/* SQLite's own format: %Q is a quoted text or NULL. */
+static void sql(const char *format, ...)
+{
+    char *message = NULL;
+    va_list args;
+    va_start(args, format);
+    char *text = sqlite3_vmprintf(format, args);
+    va_end(args);
+    sqlite3_exec(made, text, NULL, NULL, &message);
+    ck_assert_msg(!message, "%s: %s", message, text);
+    sqlite3_free(text);
+}
+
+static void setup(void)
+{
+    strcpy(folder, "/tmp/vramscope-plot-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_int_eq(sqlite3_open("run.db", &made), SQLITE_OK);
+    sqlite3_exec(made, vs_schema_sql, NULL, NULL, NULL);
+    sql("PRAGMA synchronous = OFF; BEGIN");
+    sql("INSERT OR REPLACE INTO meta VALUES ('format_version', '%d')", VS_SCHEMA_VERSION);
+    error.text[0] = 0;
+    wrote_count = 0;
+}
+
+static void teardown(void)
+{
+    char command[128];
+    sqlite3_close(made);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void wrote(void *arg, const char *path)
+{
+    ck_assert_int_eq(access(path, R_OK), 0);
+    ++*(int *)arg;
+}
+
+/* What vs_plot returns; the database is complete from here on. */
+static int plot(const char *out)
+{
+    struct vs_plot_options how = {.quiet = 1, .wrote = wrote, .arg = &wrote_count};
+    struct vs_db *db = NULL;
+    if (!sqlite3_get_autocommit(made)) sql("COMMIT");
+    ck_assert_msg(!vs_db_open("run.db", &db, &error), "%s", error.text);
+    int err = vs_plot(db, out, &how, &error);
+    vs_db_close(db);
+    return err;
+}
+
+static int no_gnuplot(void)
+{
+    if (!system("gnuplot --version >/dev/null 2>&1")) return 0;
+    fprintf(stderr, "test_plot: gnuplot is not installed, drawing is not tested\n");
+    return 1;
+}
+
+static char *slurp(const char *path)
+{
+    struct stat st;
+    FILE *f = fopen(path, "re");
+    ck_assert_msg(f && !fstat(fileno(f), &st), "%s", path);
+    char *text = calloc(1, (size_t)st.st_size + 1);
+    ck_assert_uint_eq(fread(text, 1, (size_t)st.st_size, f), (size_t)st.st_size);
+    fclose(f);
+    return text;
+}
+
+static void assert_drawn(const char *out)
+{
+    char path[128];
+    ck_assert_int_eq(wrote_count, 4);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", out, files[i]);
+        char *text = slurp(path);
+        ck_assert(i % 2 ? strstr(text, "</svg>") != NULL : !memcmp(text, "\211PNG", 4));
+        free(text);
+    }
+}
+
+/* Nothing is left beside the charts. */
+static int entries(const char *path)
+{
+    int n = 0;
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    if (d) closedir(d);
+    return n;
+}
+
+static void add_process(int id, int device, int seconds)
+{
+    sql("INSERT INTO process (id, host, pid, rank, command_line, start_ns, start_real_ns, end_ns)"
+        " VALUES (%d, 'box', %d, %d, 'train', 1000000, 1700000000000000000, %lld)",
+        id, 100 + id, id - 1, 1000000 + seconds * 1000000000LL);
+    if (device >= 0) sql("INSERT INTO device VALUES (%d, %d, 'H200', NULL, NULL, NULL)", id, device);
+}
+
+static void add_bucket(int process, int device, const char *series, double at_s, double width_s, double min, double max)
+{
+    sql("INSERT INTO timeline VALUES (%d, %d, %Q, %lld, %lld, %lld, %lld, %lld)", process, device, series,
+        1000000 + (long long)(at_s * 1e9), (long long)(width_s * 1e9), (long long)min, (long long)max, (long long)max);
+}
+
+static void add_peak(int process, int device, const char *series, double at_s, double bytes)
+{
+    sql("INSERT INTO peak_data VALUES (%d, %d, %Q, %lld, %lld, 0, 1, 1, NULL)", process, device, series,
+        (long long)bytes, 1000000 + (long long)(at_s * 1e9));
+}
+
+static void add_at_peak(int process, int device, const char *level, const char *source, const char *category,
+                        const char *range, double bytes)
+{
+    sql("INSERT INTO at_peak VALUES (%d, %d, %Q, %Q, %Q, NULL, %Q, %lld, 1)", process, device, level, source, category,
+        range, (long long)bytes);
+}
+
+static void add_range(int process, int depth, const char *name, double begin_s, double end_s)
+{
+    sql("INSERT INTO string (text) SELECT %Q WHERE NOT EXISTS (SELECT 1 FROM string WHERE text = %Q)", name, name);
+    sql("INSERT INTO range (process_id, thread_id, depth, name_id, kind, begin_ns, end_ns)"
+        " SELECT %d, 1, %d, id, 'push', %lld, %lld FROM string WHERE text = %Q",
+        process, depth, 1000000 + (long long)(begin_s * 1e9), 1000000 + (long long)(end_s * 1e9), name);
+}
+
+static const double GIB = 1024.0 * 1024 * 1024;
+
+static const struct {
+    const char *name, *in_svg;
+} hostile[] = {
+    {"`touch pwned`", "`touch pwned`"},
+    {"$(touch pwned) | touch pwned", "$(touch pwned) | touch pwned"},
+    {"@ARG1 {a}_b^2 ~x &y", "@ARG1 {a}_b^2 ~x &amp;y"},
+    {"\"two\" 'one' \"", "\"two\" 'one' \""},
+    {"system(\"touch pwned\") # no", "system(\"touch pwned\") # no"},
+    {"100% %s %n \\n \\042", "100% %s %n \\n \\042"},
+    {"a\nb\tc\001d", "a\xe2\x86\xb5"
+                     "b c\xef\xbf\xbd"
+                     "d"},
+    {"\xe5\x89\x8d\xe5\x90\x91", "\xe5\x89\x8d\xe5\x90\x91"},
+    {"<script>alert(1)</script>", "&lt;script>alert(1)&lt;/script>"},
+    {"NaN", ">NaN<"},
+};
+enum { HOSTILE = sizeof hostile / sizeof *hostile, SHADED = 8 }; /* a timeline has 8 colours for ranges */
+
+START_TEST(test_hostile_names_are_shown_and_nothing_is_executed)
+{
+    if (no_gnuplot()) return;
+    add_process(1, 0, 100);
+    sql("UPDATE process SET command_line = '`touch pwned` $(touch pwned) \"train\".py'");
+    sql("UPDATE device SET name = '`touch pwned`'");
+    add_bucket(1, 0, "sub", 1, 1, 0, HOSTILE * GIB);
+    add_peak(1, 0, "sub", 1, HOSTILE * GIB);
+    for (int i = 0; i < HOSTILE; i++) {
+        if (i < SHADED) add_range(1, 0, hostile[i].name, 2 + i * 12, 13 + i * 12);
+        add_at_peak(1, 0, "sub", "torch", NULL, hostile[i].name, GIB);
+    }
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    assert_drawn("out");
+    char *timeline = slurp("out/memory_timeline.svg"), *breakdown = slurp("out/memory_breakdown.svg");
+    for (int i = 0; i < HOSTILE; i++) {
+        ck_assert_msg(i >= SHADED || strstr(timeline, hostile[i].in_svg), "timeline lacks %s", hostile[i].in_svg);
+        ck_assert_msg(strstr(breakdown, hostile[i].in_svg) != NULL, "breakdown lacks %s", hostile[i].in_svg);
+    }
+    ck_assert_ptr_nonnull(strstr(timeline, "`touch pwned` $(touch pwned) \"train\".py"));
+    free(timeline);
+    free(breakdown);
+    ck_assert_int_eq(access("pwned", F_OK), -1);
+    ck_assert_int_eq(access("out/pwned", F_OK), -1);
+    ck_assert_int_eq(entries("out"), 4);
+}
+END_TEST
+
+START_TEST(test_one_event)
+{
+    if (no_gnuplot()) return;
+    add_process(1, 0, 1);
+    add_bucket(1, 0, "held", 0.5, 65e-6, 0, 512);
+    add_peak(1, 0, "held", 0.5, 512);
+    add_at_peak(1, 0, "held", "cuda", NULL, NULL, 512);
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    assert_drawn("out");
+    char *text = slurp("out/memory_timeline.svg");
+    ck_assert_ptr_nonnull(strstr(text, "peak 512 B"));
+    ck_assert_ptr_nonnull(strstr(text, "memory (bytes)"));
+    free(text);
+}
+END_TEST
+
+/* y of the axis mark that is labelled so */
+static double mark_y(const char *svg, const char *label)
+{
+    const char *end = strstr(svg, label), *at = NULL;
+    double y = NAN;
+    ck_assert_msg(end != NULL, "no mark %s", label);
+    for (const char *p = svg; (p = strstr(p, "d='M100.00,")) && p < end; p++) at = p;
+    ck_assert(at && sscanf(at, "d='M100.00,%lf", &y) == 1);
+    return y;
+}
+
+START_TEST(test_the_peak_is_drawn_at_its_height)
+{
+    double x, y = NAN;
+    char point[32];
+    if (no_gnuplot()) return;
+    add_process(1, 0, 10);
+    /* A spike of one bucket among 8192: thinned away by anything that does not keep the highest. */
+    for (int i = 0; i < 8192; i++)
+        add_bucket(1, 0, "sub", i * 10 / 8192.0, 10 / 8192.0, 20 * GIB, i == 5001 ? 61.5 * GIB : 21 * GIB);
+    add_peak(1, 0, "sub", 5001.5 * 10 / 8192, 61.5 * GIB);
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    ck_assert_int_eq(wrote_count, 2); /* no at_peak: no breakdown */
+    char *text = slurp("out/memory_timeline.svg");
+    const char *peak = strstr(text, "href='#gpPt6' transform='translate(");
+    ck_assert(peak && sscanf(peak, "href='#gpPt6' transform='translate(%lf,%lf)", &x, &y) == 2);
+    double zero = mark_y(text, "<text>0</text>"), forty = mark_y(text, "<text>40</text>");
+    ck_assert_double_eq_tol(y, zero + (forty - zero) / 40 * 61.5, 0.6);
+    *(char *)strstr(text, "href='#gpPt6' transform=") = 0; /* what is drawn before the mark: the curve reaches it too */
+    snprintf(point, sizeof point, ",%.2f", y);
+    ck_assert_msg(strstr(text, point) != NULL, "no curve point at %s", point);
+    free(text);
+}
+END_TEST
+
+START_TEST(test_many_devices_and_full_timelines)
+{
+    static const char *const series[] = {"sub", "held", "driver_used"};
+    struct timespec a, b;
+    if (no_gnuplot()) return;
+    for (int p = 1; p <= 11; p++) {
+        add_process(p, 0, 100);
+        for (int s = 0; s < 3; s++) {
+            for (int i = 0; i < 8192; i++)
+                add_bucket(p, 0, series[s], i * 100 / 8192.0, 100 / 8192.0, i % 97 * GIB / 4,
+                           (p + i % 97 + s) * GIB / 4);
+            add_peak(p, 0, series[s], 1, (96 + p + s) * GIB / 4);
+        }
+        add_at_peak(p, 0, "sub", "torch", "activation", NULL, (96 + p) * GIB / 4);
+        for (int i = 0; i < 500; i++) add_range(p, 0, i % 2 ? "forward" : "backward", i * 0.2, i * 0.2 + 0.19);
+    }
+    sql("COMMIT");
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    fprintf(stderr, "test_plot: 8 panels of 3 x 8192 buckets: %.2f s\n",
+            (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+    assert_drawn("out");
+    char *text = slurp("out/memory_timeline.svg");
+    ck_assert_ptr_nonnull(strstr(text, "8 of 11"));
+    ck_assert_ptr_null(strstr(text, "rank 2 "));
+    ck_assert_ptr_nonnull(strstr(text, "rank 3 "));
+    ck_assert_ptr_nonnull(strstr(text, "backward … forward"));
+    free(text);
+}
+END_TEST
+
+START_TEST(test_breakdown_groups)
+{
+    if (no_gnuplot()) return;
+    add_process(1, 0, 10);
+    add_bucket(1, 0, "sub", 1, 1, 0, 20 * GIB);
+    add_peak(1, 0, "sub", 1, 21 * GIB);
+    add_peak(1, 0, "held", 1, 24 * GIB);
+    for (int i = 0; i < 20; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "layer %d", i);
+        add_at_peak(1, 0, "sub", "torch", NULL, name, GIB);
+    }
+    add_at_peak(1, 0, "held", "cuda", NULL, NULL, 23 * GIB);
+    add_at_peak(1, 0, "held", "nccl", NULL, NULL, GIB);
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    char *text = slurp("out/memory_breakdown.svg");
+    ck_assert_ptr_nonnull(strstr(text, "21.00 GiB in use, 24.00 GiB held"));
+    ck_assert_ptr_nonnull(strstr(text, "other (9 more)")); /* 20 names and "not itemised": 21 - 12 */
+    ck_assert_ptr_nonnull(strstr(text, "nccl"));
+    free(text);
+}
+END_TEST
+
+START_TEST(test_host_only_where_there_is_no_gpu)
+{
+    if (no_gnuplot()) return;
+    add_process(1, 0, 10);
+    add_process(2, -1, 10);
+    for (int p = 1; p <= 2; p++) {
+        add_bucket(p, -1, "held", 1, 1, 0, GIB);
+        add_peak(p, -1, "held", 1, GIB);
+        add_at_peak(p, -1, "held", "host", NULL, NULL, GIB);
+    }
+    add_bucket(1, 0, "held", 1, 1, 0, GIB);
+    add_peak(1, 0, "held", 1, GIB);
+    ck_assert_msg(!plot("out"), "%s", error.text);
+    char *text = slurp("out/memory_timeline.svg");
+    ck_assert_ptr_nonnull(strstr(text, "rank 0 · GPU 0"));
+    ck_assert_ptr_null(strstr(text, "rank 0 · host"));
+    ck_assert_ptr_nonnull(strstr(text, "rank 1 · host memory"));
+    free(text);
+}
+END_TEST
+
+START_TEST(test_errors_say_what_to_do)
+{
+    ck_assert_int_eq(plot("out"), -ENODATA);
+    ck_assert_ptr_eq(strstr(error.text, "nothing to draw: "), error.text);
+    ck_assert_int_eq(entries("out"), 0);
+    add_process(1, 0, 10);
+    add_bucket(1, 0, "held", 1, 1, 0, GIB);
+    add_peak(1, 0, "held", 1, GIB);
+    fclose(fopen("file", "we"));
+    ck_assert_int_lt(plot("file"), 0);
+    ck_assert_ptr_nonnull(strstr(error.text, "output folder file"));
+    ck_assert_int_lt(plot("/proc/none"), 0);
+    ck_assert_ptr_nonnull(strstr(error.text, "output folder /proc/none"));
+    setenv("PATH", "", 1);
+    ck_assert_int_eq(plot("out"), -ENOENT);
+    ck_assert_str_eq(error.text, "gnuplot is not installed: apt-get install gnuplot-nox (Debian/Ubuntu), "
+                                 "dnf install gnuplot (Fedora/RHEL)");
+    ck_assert_int_eq(entries("out"), 0);
+    ck_assert_int_eq(mkdir("bin", 0700), 0);
+    FILE *f = fopen("bin/gnuplot", "we");
+    fputs("#!/bin/sh\necho >&2; echo '     ^' >&2; echo '\"page.gp\" line 9: no such terminal' >&2; exit 1\n", f);
+    fclose(f);
+    chmod("bin/gnuplot", 0700);
+    char path[128];
+    snprintf(path, sizeof path, "%s/bin", folder);
+    setenv("PATH", path, 1);
+    ck_assert_int_eq(plot("out"), -EIO);
+    ck_assert_ptr_nonnull(strstr(error.text, "line 9: no such terminal"));
+    ck_assert_int_eq(wrote_count, 0);
+    ck_assert_int_eq(entries("out"), 0);
+    setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+}
+END_TEST
+
+START_TEST(test_labels)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {NULL, "(no name)"},
+        {"", "(no name)"},
+        {"plain", "plain"},
+        {"0123456789", "0123456…"},
+        {"\xff\xc0\x80", "���"},
+        {"\xed\xa0\x80", "���"},
+        {"\xe2\x80\xae"
+         "x",
+         "�x"},
+        {"前向传播前向传播", "前向传播前向传播"},
+        {"前向传播前向传播前", "前向传播前向传…"},
+    };
+    char out[64];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vs_label_clean(out, sizeof out, cases[i].text, cases[i].text && *cases[i].text ? 8 : 60);
+        ck_assert_str_eq(out, cases[i].shown);
+    }
+    for (size_t room = 1; room < sizeof out; room++) {
+        memset(out, 'X', sizeof out);
+        vs_label_clean(out, room, "前向\001传播 and on and on and on and on and on and on and on", 60);
+        ck_assert_uint_lt(strnlen(out, sizeof out), room);
+    }
+    vs_label_bytes(out, sizeof out, 1536);
+    ck_assert_str_eq(out, "1.50 KiB");
+}
+END_TEST
+
+Suite *make_plot_suite(void)
+{
+    Suite *s = suite_create("plot");
+    TCase *t = tcase_create("charts");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_hostile_names_are_shown_and_nothing_is_executed);
+    tcase_add_test(t, test_one_event);
+    tcase_add_test(t, test_the_peak_is_drawn_at_its_height);
+    tcase_add_test(t, test_many_devices_and_full_timelines);
+    tcase_add_test(t, test_breakdown_groups);
+    tcase_add_test(t, test_host_only_where_there_is_no_gpu);
+    tcase_add_test(t, test_errors_say_what_to_do);
+    suite_add_tcase(s, t);
+    t = tcase_create("labels");
+    tcase_add_test(t, test_labels);
+    suite_add_tcase(s, t);
+    return s;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * charts.h: the two drawings, as data files in a private folder.
+ *
+ * *unshown becomes 1 when the PNG lacks characters that no installed font has.
+ *
+ * Ownership: borrow everything, keep nothing. Errors: -ENODATA when the database has nothing for this chart, the text
+ * says what is missing; -EIO, -ENOMEM, or -errno of the folder.
+ */
+#ifndef VS_VIZ_CHARTS_H
+#define VS_VIZ_CHARTS_H
+
+#include "../db/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sqlite3;
+
+int vs_timeline_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);  /* for timeline.gp */
+int vs_breakdown_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for breakdown.gp */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * plot.c: owns the order of work: write data, start gnuplot for all charts at once, collect. Never draws.
+ */
+#include "plot.h"
+
+#include "../db/query.h"
+#include "charts.h"
+#include "gnuplot.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+
+static const struct chart {
+    const char *stem, *script;
+    int (*write)(sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);
+} charts[] = {
+    {"memory_timeline", "timeline.gp", vs_timeline_write},
+    {"memory_breakdown", "breakdown.gp", vs_breakdown_write},
+};
+
+enum { CHARTS = sizeof charts / sizeof *charts };
+
+int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options *opt, struct vs_error *e)
+{
+    static const struct vs_plot_options none;
+    struct vs_gnuplot runs[CHARTS] = {0};
+    struct vs_error missing[CHARTS];
+    int empty[CHARTS] = {0}, drawn = 0, unshown = 0, err = 0;
+    sqlite3 *sql = vs_db_handle(db);
+    if (!opt) opt = &none;
+    /* One snapshot for both charts even while an ingest goes on; without it we only lose that. */
+    int begun = sqlite3_exec(sql, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
+    for (int i = 0; i < CHARTS && !err; i++) {
+        err = vs_gnuplot_open(&runs[i], out_dir, e);
+        if (!err) err = charts[i].write(sql, runs[i].dir, &unshown, &missing[i]);
+        else continue;
+        empty[i] = err == -ENODATA;
+        if (empty[i]) err = 0;
+        else if (err) vs_fail(e, -err, "%s", missing[i].text);
+        else err = vs_gnuplot_start(&runs[i], charts[i].script, e);
+    }
+    if (begun) sqlite3_exec(sql, "ROLLBACK", NULL, NULL, NULL);
+    for (int i = 0; i < CHARTS && !err; i++) {
+        if (empty[i]) continue;
+        err = vs_gnuplot_finish(&runs[i], out_dir, charts[i].stem, opt->wrote, opt->arg, e);
+        drawn++;
+    }
+    if (!err && !drawn) err = vs_fail(e, ENODATA, "%s", missing[0].text);
+    if (!err && unshown && !opt->quiet)
+        fprintf(stderr,
+                "vramscope: no font here has some characters of the names; the .png show a replacement, the .svg "
+                "have them all. For Chinese: apt-get install fonts-noto-cjk\n");
+    for (int i = 0; i < CHARTS; i++) {
+        if (!err && empty[i] && !opt->quiet) fprintf(stderr, "vramscope: no %s: %s\n", charts[i].stem, missing[i].text);
+        vs_gnuplot_close(&runs[i]);
+    }
+    return err;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * plot.h: draws the charts of one database: memory over time, and what the memory was at its peak.
+ *
+ * Writes memory_timeline.png, memory_timeline.svg, memory_breakdown.png and memory_breakdown.svg into out_dir, which is
+ * made when it is missing (mode 0700; its parent must be there). A chart appears whole or not at all. A database that
+ * has data for only one of the two charts yields that one, and unless quiet, one line on stderr about the other.
+ *
+ * Ownership: borrows everything; keeps nothing after it returns.
+ * Threading: single thread; it forks gnuplot and waits for it.
+ * Errors: -ENODATA nothing to draw, -ENOENT gnuplot is not installed, -EIO gnuplot or the database failed, else -errno
+ * of the file system; the text says what to do.
+ */
+#ifndef VS_VIZ_PLOT_H
+#define VS_VIZ_PLOT_H
+
+#include "../db/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vs_db;
+
+struct vs_plot_options {
+    int quiet;                                  /* 1: nothing on stderr */
+    void (*wrote)(void *arg, const char *path); /* called after each finished file; NULL is fine */
+    void *arg;
+};
+
+/* opt may be NULL. */
+int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options *opt, struct vs_error *e);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
