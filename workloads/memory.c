@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory.c: takes and gives back named memory. Order matters to a recorder: a region is registered after its memory
+ * exists and unregistered before the memory goes, so no moment shows bytes that are not there.
+ */
+#include "workloads/memory.h"
+
+#include <nvtx3/nvToolsExt.h>
+#include <nvtx3/nvToolsExtMem.h>
+#include <string.h>
+
+static void report(const void *data, size_t bytes, const char *name)
+{
+    nvtxMemVirtualRangeDesc_t range = {.size = bytes, .ptr = data};
+    nvtxMemRegionsRegisterBatch_t batch = {
+        .extCompatID = NVTX_EXT_COMPATID_MEM,
+        .structSize = sizeof batch,
+        .regionType = NVTX_MEM_TYPE_VIRTUAL_ADDRESS,
+        .heap = NVTX_MEM_HEAP_HANDLE_PROCESS_WIDE,
+        .regionCount = 1,
+        .regionDescElementSize = sizeof range,
+        .regionDescElements = &range,
+    };
+    nvtxMemRegionsRegister(NULL, &batch);
+
+    nvtxMemRegionNameDesc_t label;
+    memset(&label, 0, sizeof label);
+    label.regionRefType = NVTX_MEM_REGION_REF_TYPE_POINTER;
+    label.nameType = NVTX_MESSAGE_TYPE_ASCII;
+    label.region.pointer = data;
+    label.name.ascii = name;
+    nvtxMemRegionsNameBatch_t names = {
+        .extCompatID = NVTX_EXT_COMPATID_MEM,
+        .structSize = sizeof names,
+        .regionCount = 1,
+        .regionElementSize = sizeof label,
+        .regionElements = &label,
+    };
+    nvtxMemRegionsName(NULL, &names);
+}
+
+static void withdraw(const void *data)
+{
+    nvtxMemRegionRef_t region = {.pointer = data};
+    nvtxMemRegionsUnregisterBatch_t batch = {
+        .extCompatID = NVTX_EXT_COMPATID_MEM,
+        .structSize = sizeof batch,
+        .refType = NVTX_MEM_REGION_REF_TYPE_POINTER,
+        .refCount = 1,
+        .refElementSize = sizeof region,
+        .refElements = &region,
+    };
+    nvtxMemRegionsUnregister(NULL, &batch);
+}
+
+int vs_memory_take(struct vs_memory *memory, const struct vs_device *device, size_t bytes, const char *name)
+{
+    memset(memory, 0, sizeof *memory);
+    if (!bytes) return 0;
+    int err = device->alloc(bytes, &memory->data);
+    if (err) {
+        memory->data = NULL;
+        return err;
+    }
+    memory->bytes = bytes;
+    memory->device = device;
+    report(memory->data, bytes, name);
+    return 0;
+}
+
+void vs_memory_give(struct vs_memory *memory)
+{
+    if (!memory->data) return;
+    withdraw(memory->data);
+    memory->device->release(memory->data);
+    memory->data = NULL;
+}

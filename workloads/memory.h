@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory.h: the only place a workload takes memory from: allocated, reported and named in one call, so that a recorder
+ * sees every buffer and knows what it is for.
+ *
+ * Each buffer is registered as an NVTX memory region of the process-wide heap, under a name `<category>[/detail]` with
+ * a category of input activation gradient parameter workspace temporary. On the host that report is all a recorder can
+ * see; on a GPU it names memory that the driver reports too.
+ *
+ * Ownership: a taken buffer is the caller's until given back. Contents undefined.
+ * Threading: any thread. Errors: as alloc of kernels/device.h; nothing is registered when it fails.
+ */
+#ifndef VS_WORKLOADS_MEMORY_H
+#define VS_WORKLOADS_MEMORY_H
+
+#include <stddef.h>
+
+#include "kernels/device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vs_memory {
+    void *data; /* NULL: nothing taken */
+    size_t bytes;
+    const struct vs_device *device;
+};
+
+/* bytes may be 0: then nothing is allocated and data stays NULL. */
+int vs_memory_take(struct vs_memory *memory, const struct vs_device *device, size_t bytes, const char *name);
+void vs_memory_give(struct vs_memory *memory); /* nothing taken: fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * options.h: a workload's command line, described by one table from which it is parsed and its help is printed.
+ *
+ * Ownership: text targets point into argv. Errors: the message is printed to stderr, with the nearest known option.
+ */
+#ifndef VS_WORKLOADS_OPTIONS_H
+#define VS_WORKLOADS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VS_LIST_MAX 32
+
+struct vs_sizes {
+    size_t count;
+    size_t value[VS_LIST_MAX];
+};
+
+struct vs_texts {
+    size_t count;
+    const char *value[VS_LIST_MAX];
+};
+
+enum vs_option_kind {
+    VS_OPTION_FLAG,  /* bool */
+    VS_OPTION_COUNT, /* size_t */
+    VS_OPTION_SIZES, /* struct vs_sizes: whole numbers with commas between them */
+    VS_OPTION_TEXT,  /* const char * */
+    VS_OPTION_TEXTS  /* struct vs_texts: words with commas between them; argv is cut in place */
+};
+
+struct vs_option {
+    const char *name; /* without the dashes; a table ends with NULL */
+    enum vs_option_kind kind;
+    void *target;
+    const char *argument; /* as the help shows it */
+    const char *help;
+};
+
+/* 0: go on. 1: help was asked for and printed. 2: wrong, said so. Targets keep their value when not named. */
+int vs_options_parse(const struct vs_option *table, int argc, char **argv, const char *what);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
