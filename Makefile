@@ -143,7 +143,7 @@ $(O)/obj/tests/runner.o: $(O)/gen/tests/suites.inc
 
 # ---- checks ----
 # A preloaded sanitized library is not first in the load order; that is intended.
-SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) TSAN_OPTIONS=halt_on_error=1:$(TSAN_OPTIONS)
+SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) TSAN_OPTIONS=die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp:$(TSAN_OPTIONS)
 RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10)
 TESTED = all $(RUNNER) $(FAKES) $(PROGRAMS)
 check: $(TESTED) ## every test that needs no GPU

@@ -82,10 +82,12 @@ for name in a.cases.split(","):
                     "'torch_reserved' AND process_id = {p} AND device = {d}")
             compare(name, rank, "peak live bytes", s.get("live"), t.get("max_allocated"))
             compare(name, rank, "peak held bytes", s.get("reserved"), t.get("max_reserved"))
-            h = one("SELECT MAX(total) AS held FROM (SELECT SUM(x) OVER (ORDER BY t) AS total FROM (SELECT alloc_ts_ns AS t, bytes AS x "
-                    "FROM allocation WHERE process_id = {p} AND device = {d} AND id IN (SELECT parent_id FROM allocation WHERE source = "
-                    "'torch') UNION ALL SELECT free_ts_ns, -bytes FROM allocation WHERE process_id = {p} AND device = {d} AND free_ts_ns IS "
-                    "NOT NULL AND id IN (SELECT parent_id FROM allocation WHERE source = 'torch')))")
+            # Blocks PyTorch lives in: those with a piece of it inside; of expandable segments every physical chunk (16).
+            inside = ("process_id = {p} AND device = {d} AND level = 'held' AND (id IN (SELECT parent_id FROM allocation WHERE "
+                      "source = 'torch') OR (flags & 16 AND source = 'cuda'))")
+            h = one(f"SELECT MAX(total) AS held FROM (SELECT SUM(x) OVER (ORDER BY t) AS total FROM (SELECT alloc_ts_ns AS t, bytes AS x "
+                    f"FROM allocation WHERE {inside} UNION ALL SELECT free_ts_ns, -bytes FROM allocation WHERE free_ts_ns IS NOT NULL "
+                    f"AND {inside}))")
             compare(name, rank, "peak of driver blocks torch uses", h.get("held"), t.get("max_reserved"))
             compare(name, rank, "allocations", s.get("allocations"), t.get("allocations"))
         else:

@@ -27,6 +27,12 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static double cpu_seconds(const struct rusage *u)
+{
+    return (double)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) +
+           (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
+}
+
 #define LIVE 4000u /* blocks live at a time: a large training step */
 
 static uint64_t address_of(uint64_t n)
@@ -88,8 +94,7 @@ static uint64_t ranges(struct vs_log_writer *w, uint64_t records)
             snprintf(name, sizeof name, "layer %d", (int)(i / 8 % 50) * d);
             stack[d] = vs_put_range(w, 1, name, d ? stack[d - 1] : 0, 0, ts += 900);
         }
-        for (int d = 3; d >= 0; d--)
-            vs_put_range_end(w, 1, stack[d], ts += 900);
+        for (int d = 3; d >= 0; d--) vs_put_range_end(w, 1, stack[d], ts += 900);
     }
     return i;
 }
@@ -135,10 +140,10 @@ static int measure(const char *folder, const char *kind, uint64_t records, doubl
     snprintf(db, sizeof db, "%s/bench.db", folder);
     getrusage(RUSAGE_SELF, &u);
     long before = u.ru_maxrss;
+    double cpu = cpu_seconds(&u);
     double t0 = now();
     int err = vs_ingest_open(db, VS_INGEST_NEW, &in, &e);
-    if (!err)
-        err = vs_ingest_finish(in, folder, 1, &e);
+    if (!err) err = vs_ingest_finish(in, folder, 1, &e);
     vs_ingest_close(in);
     double seconds = now() - t0;
     if (err) {
@@ -147,9 +152,10 @@ static int measure(const char *folder, const char *kind, uint64_t records, doubl
     }
     getrusage(RUSAGE_SELF, &u);
     stat(db, &st);
-    printf("%-7s %10llu records  %6.2f s  %9.0f records/s (target %.0f)  RSS %4ld MB (%ld before)  database %6.1f MB\n",
-           kind, (unsigned long long)n, seconds, (double)n / seconds, target, u.ru_maxrss / 1024, before / 1024,
-           (double)st.st_size / 1e6);
+    printf("%-7s %10llu records  %6.2f s (CPU %.2f)  %9.0f records/s (target %.0f)  RSS %4ld MB (%ld before)  database "
+           "%6.1f MB\n",
+           kind, (unsigned long long)n, seconds, cpu_seconds(&u) - cpu, (double)n / seconds, target, u.ru_maxrss / 1024,
+           before / 1024, (double)st.st_size / 1e6);
     fflush(stdout);
     if (!getenv("KEEP")) {
         unlink(db);
@@ -168,11 +174,9 @@ int main(int argc, char **argv)
     int failed = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         char folder[] = "/tmp/vramscope-bench-XXXXXX";
-        if ((argc > 2 && strcmp(argv[2], all[i].kind)) || !mkdtemp(folder))
-            continue;
+        if ((argc > 2 && strcmp(argv[2], all[i].kind)) || !mkdtemp(folder)) continue;
         pid_t child = fork(); /* its own peak memory */
-        if (!child)
-            _exit(measure(folder, all[i].kind, records, all[i].target));
+        if (!child) _exit(measure(folder, all[i].kind, records, all[i].target));
         int status = 1;
         waitpid(child, &status, 0);
         failed |= status;

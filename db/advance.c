@@ -12,9 +12,10 @@
 #include "liveness.h"
 #include "log_reader.h"
 
-#define COMMIT_ROWS 500000u          /* about a second of work */
-#define WAIT_RUNNING ((size_t)1 << 20) /* a running process: go on when the missing record has come */
-#define WAIT_OVER ((size_t)5 << 20)    /* memory is read first, and the largest pool holds 4 M records: what is missing is lost */
+#define COMMIT_ROWS  500000u           /* about a second of work */
+#define WAIT_RUNNING ((size_t)1 << 20) /* running: go on when the missing record has come */
+#define WAIT_OVER                                                                                                      \
+    ((size_t)5 << 20) /* memory is read first, and the largest pool holds 4 M records: what is missing is lost */
 
 void vs_process_save(struct vs_process *p)
 {
@@ -35,18 +36,15 @@ void vs_process_restore(struct vs_process *p)
     p->final = final == 1;
     p->replay_to = at > 0 ? (uint64_t)at : 0;
     p->replay_slabs_at = slabs >= 0 ? (uint64_t)slabs : UINT64_MAX;
-    if (p->final)
-        p->log_at = p->replay_to;
+    if (p->final) p->log_at = p->replay_to;
 }
 
 static int take_memory(struct vs_process *p, struct vs_log_reader *r)
 {
     struct vs_cover *cover = malloc(VS_MAX_SLABS * sizeof *cover);
-    if (!cover)
-        return -ENOMEM;
+    if (!cover) return -ENOMEM;
     memcpy(cover, p->cover, VS_MAX_SLABS * sizeof *cover);
-    if (r->fd >= 0)
-        vs_log_reader_survey(r, cover);
+    if (r->fd >= 0) vs_log_reader_survey(r, cover);
     int err = vs_memory_take(p, cover);
     free(cover);
     p->slabs_at = r->fd >= 0 ? r->at : 0;
@@ -68,27 +66,20 @@ static int read_frames(struct vs_process *p, struct vs_log_reader *r, bool over,
     uint64_t rows = vs_store_rows(p->store);
     int err = 0, more = 1;
     while (more > 0 && !err) {
-        if (p->replay_to && r->at >= p->replay_to)
-            end_replay(p);
+        if (p->replay_to && r->at >= p->replay_to) end_replay(p);
         if (p->slabs_at == UINT64_MAX && (p->replay_to ? r->at >= p->replay_slabs_at : over) &&
             (err = take_memory(p, r)))
             break;
-        if (!over && p->order.waiting > WAIT_RUNNING)
-            break;
+        if (!over && p->order.waiting > WAIT_RUNNING) break;
         more = vs_log_reader_next(r, p);
         p->log_at = r->at;
         p->changed |= more > 0;
-        if (p->nholes && p->slabs_at != UINT64_MAX)
-            vs_memory_mend(p);
-        if (over && p->order.waiting > WAIT_OVER)
-            vs_order_give_up(&p->order);
+        if (p->nholes && p->slabs_at != UINT64_MAX) vs_memory_mend(p);
+        if (over && p->order.waiting > WAIT_OVER) vs_order_give_up(&p->order);
         bool commit = !p->replay_to && vs_store_rows(p->store) - rows + p->live.nwaiting > COMMIT_ROWS;
-        if (commit)
-            vs_process_save(p);
-        if (!(err = vs_store_error(p->store)))
-            err = how->pause(how->arg, p, commit);
-        if (commit)
-            rows = vs_store_rows(p->store);
+        if (commit) vs_process_save(p);
+        if (!(err = vs_store_error(p->store))) err = how->pause(how->arg, p, commit);
+        if (commit) rows = vs_store_rows(p->store);
     }
     if (p->replay_to) /* a log shorter than it was, or one that ends just there */
         end_replay(p);
@@ -101,8 +92,7 @@ static void close_process(struct vs_process *p)
     vs_memory_mend(p);
     vs_order_skip_missing(&p->order);
     vs_names_finish(p);
-    if (!p->end_seen)
-        p->ended = VS_KILLED;
+    if (!p->end_seen) p->ended = VS_KILLED;
     vs_ranges_write(p);
     vs_gpu_finish(p);
     vs_ranges_finish(p);
@@ -114,12 +104,11 @@ static void close_process(struct vs_process *p)
 static bool is_over(const struct vs_process *p, bool finishing)
 {
     switch (vs_liveness(&p->who, &p->counters)) {
-    case VS_LIFE_OVER:
-        return true;
-    case VS_LIFE_UNKNOWN:
-        return finishing;
+    case VS_LIFE_OVER: return true;
+    case VS_LIFE_UNKNOWN: return finishing;
     default:
-        return p->end_seen && (finishing || !p->counters.control || p->counters.gone); /* it goes on, but not its recording */
+        return p->end_seen &&
+               (finishing || !p->counters.control || p->counters.gone); /* it goes on, but not its recording */
     }
 }
 
@@ -138,10 +127,8 @@ static int read_all(struct vs_process *p, bool over, const struct vs_advance *ho
         err = over && p->slabs_at == UINT64_MAX ? take_memory(p, &r) : 0;
         return err ? err : vs_store_error(p->store);
     }
-    if (err)
-        return err;
-    if (p->replay_to)
-        vs_store_mute(p->store, true);
+    if (err) return err;
+    if (p->replay_to) vs_store_mute(p->store, true);
     p->log_size = r.size;
     err = read_frames(p, &r, over, how);
     vs_store_mute(p->store, false);
@@ -162,23 +149,18 @@ int vs_process_advance(struct vs_process *p, const struct vs_advance *how)
 {
     struct vs_counters counters;
     int err;
-    if (p->final)
-        return 0;
-    if (!vs_memory_counters(p->memory, &p->who, &counters) || !p->counters.control)
-        p->counters = counters;
-    else
-        p->counters.known = !(p->counters.gone = true); /* the log's last record may know */
+    if (p->final) return 0;
+    if (!vs_memory_counters(p->memory, &p->who, &counters) || !p->counters.control) p->counters = counters;
+    else p->counters.known = !(p->counters.gone = true); /* the log's last record may know */
     bool over = is_over(p, how->finishing);
-    if ((err = read_all(p, over, how)))
-        return err == -ESTALE ? over ? abandon(p) : 0 : err;
+    if (over && p->counters.control && p->counters.seq_next) p->order.limit = p->counters.seq_next;
+    if ((err = read_all(p, over, how))) return err == -ESTALE ? over ? abandon(p) : 0 : err;
     if (!over && is_over(p, how->finishing)) {
         over = true;
-        if ((err = read_all(p, over, how)))
-            return err;
+        if ((err = read_all(p, over, how))) return err;
     }
     if (over) {
-        if (!vs_memory_counters(p->memory, &p->who, &counters))
-            p->counters = counters;
+        if (!vs_memory_counters(p->memory, &p->who, &counters)) p->counters = counters;
         close_process(p);
     }
     if (p->changed || !p->known) {

@@ -11,7 +11,7 @@
 enum when {
     AT_ONCE,
     NUMBERED, /* carries seq: applied strictly in that order */
-    AFTER     /* not numbered, but belongs after the numbered records before it in its slab, and after its range began */
+    AFTER /* not numbered, but belongs after the numbered records before it in its slab, and after its range began */
 };
 
 static void nothing(struct vs_process *p, const struct vs_rec *rec)
@@ -112,8 +112,7 @@ void vs_process_accept(struct vs_process *p, const struct vs_rec *rec, uint32_t 
     if (rec->kind == VS_K_SWITCH) {
         const struct vs_rec_switch *s = (const void *)rec;
         *thread = s->thread;
-        if (s->thread)
-            vs_facts_thread(p, s->thread, s->tid, NULL, 0);
+        if (s->thread) vs_facts_thread(p, s->thread, s->tid, NULL, 0);
         return;
     }
     switch (handlers[rec->kind].when) {
@@ -130,23 +129,18 @@ void vs_process_accept(struct vs_process *p, const struct vs_rec *rec, uint32_t 
         break;
     case AFTER:
         after = handlers[rec->kind].range_at ? word_at(rec, handlers[rec->kind].range_at) : 0;
-        if (*last_seq > after || after >= p->order.next + VS_ORDER_REACH)
-            after = *last_seq;
+        if (*last_seq > after || after >= p->order.next + VS_ORDER_REACH) after = *last_seq;
         err = vs_order_follow(&p->order, rec, after, *thread);
         break;
-    case AT_ONCE:
-        apply(p, rec, *thread);
-        break;
+    case AT_ONCE: apply(p, rec, *thread); break;
     }
-    if (err && err != -ERANGE)
-        vs_process_check(p, err);
+    if (err && err != -ERANGE) vs_process_check(p, err);
 }
 
 struct vs_process *vs_process_new(struct vs_store *store, int64_t id, const struct vs_identity *who)
 {
     struct vs_process *p = calloc(1, sizeof *p);
-    if (!p)
-        return NULL;
+    if (!p) return NULL;
     p->cover = calloc(VS_MAX_SLABS, sizeof *p->cover);
     p->holes = calloc(VS_MAX_HOLES, sizeof *p->holes);
     if (!p->cover || !p->holes) {
@@ -166,8 +160,7 @@ struct vs_process *vs_process_new(struct vs_store *store, int64_t id, const stru
 
 void vs_process_free(struct vs_process *p)
 {
-    if (!p)
-        return;
+    if (!p) return;
     vs_order_free(&p->order);
     vs_gpu_free(p);
     vs_ranges_free(p);

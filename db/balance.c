@@ -22,8 +22,7 @@ static const char *const loss_names[VS_NLOSSES] = {
 static const uint64_t *recorder_lost(const struct vs_process *p, int source)
 {
     static const uint64_t none[VS_NLOSSES];
-    if (p->end_seen && !p->counters.control)
-        return p->end_lost[source];
+    if (p->end_seen && !p->counters.control) return p->end_lost[source];
     return p->counters.control ? p->counters.lost[source] : p->end_seen ? p->end_lost[source] : none;
 }
 
@@ -31,11 +30,9 @@ static const uint64_t *recorder_lost(const struct vs_process *p, int source)
 static uint64_t torn_before_count(const struct vs_process *p, uint64_t lost_in_log)
 {
     uint64_t applied, taken = p->counters.seq_next;
-    if (!p->counters.control || !taken || p->damage)
-        return 0;
+    if (!p->counters.control || !taken || p->damage) return 0;
     applied = p->order.next - 1 - p->order.skipped;
-    if (taken - 1 < applied || taken - 1 - applied > VS_ORDER_REACH)
-        return 0;
+    if (taken - 1 < applied || taken - 1 - applied > VS_ORDER_REACH) return 0;
     return taken - 1 - applied > lost_in_log ? taken - 1 - applied - lost_in_log : 0;
 }
 
@@ -47,8 +44,7 @@ void vs_balance_write(struct vs_process *p, bool dead)
         bool known = p->end_seen || p->counters.known;
         uint64_t appended = p->counters.known ? p->counters.appended[s] : p->end_appended[s], in_log = 0;
         memcpy(lost[s], recorder_lost(p, s), sizeof lost[s]);
-        if (dead && known && appended > p->stored[s])
-            in_log = appended - p->stored[s];
+        if (dead && known && appended > p->stored[s]) in_log = appended - p->stored[s];
         else if (dead && !known)
             in_log = p->damaged[s] + (s == VS_SRC_PROCESS ? p->damaged_records : 0); /* whose they were is not known */
         lost[s][VS_LOST_UNMATCHED] += p->unmatched[s];
@@ -57,11 +53,9 @@ void vs_balance_write(struct vs_process *p, bool dead)
         VS_PUT(p->store, VS_ST_BALANCE, vs_int(p->id), vs_text(source_names[s]),
                vs_int(known ? vs_whole(appended) : VS_NONE), vs_int(vs_whole(p->stored[s])), vs_int(vs_whole(in_log)));
     }
-    if (p->untimed > lost[VS_SRC_GPU][VS_LOST_UNTIMED])
-        lost[VS_SRC_GPU][VS_LOST_UNTIMED] = p->untimed;
+    if (p->untimed > lost[VS_SRC_GPU][VS_LOST_UNTIMED]) lost[VS_SRC_GPU][VS_LOST_UNTIMED] = p->untimed;
     lost[VS_SRC_GPU][VS_LOST_UNDELIVERED] += p->undelivered;
-    if (dead)
-        lost[VS_SRC_PROCESS][VS_LOST_TORN] += torn_before_count(p, total);
+    if (dead) lost[VS_SRC_PROCESS][VS_LOST_TORN] += torn_before_count(p, total);
     VS_PUT(p->store, VS_ST_CLEAR_LOSS, vs_int(p->id));
     for (int s = 0; s < VS_NSOURCES; s++)
         for (int r = 0; r < VS_NLOSSES; r++)

@@ -11,23 +11,21 @@
 
 /* META keys that are columns of table process; all others are rows of table setting. */
 static const char *const columns[] = {
-    "parent_pid", "rank",           "local_rank",    "world_size",   "launcher", "command_line", "executable", "cwd",
-    "trace_level", "driver_version", "cupti_version", "nccl_version",
+    "parent_pid", "rank", "local_rank",  "world_size",     "launcher",      "command_line",
+    "executable", "cwd",  "trace_level", "driver_version", "cupti_version", "nccl_version",
 };
 
 const char *vs_facts_get(const struct vs_process *p, const char *key)
 {
     for (const struct vs_fact *f = p->facts; f; f = f->next)
-        if (!strcmp(f->key, key))
-            return f->value;
+        if (!strcmp(f->key, key)) return f->value;
     return NULL;
 }
 
 static void keep(struct vs_process *p, char *key, char *value)
 {
     struct vs_fact *f = p->facts;
-    while (f && strcmp(f->key, key))
-        f = f->next;
+    while (f && strcmp(f->key, key)) f = f->next;
     if (f) {
         free(f->value);
         free(key);
@@ -51,8 +49,7 @@ void vs_apply_meta(struct vs_process *p, const struct vs_rec *rec)
     size_t room = rec->size8 * (size_t)8 - sizeof *r;
     uint32_t k = r->key_bytes < room ? r->key_bytes : (uint32_t)room;
     uint32_t v = k < room ? (uint32_t)(room - k - 1) : 0;
-    if (r->value_bytes < v)
-        v = r->value_bytes;
+    if (r->value_bytes < v) v = r->value_bytes;
     char *key = vs_names_copy(p, r->text, k), *value = vs_names_copy(p, v ? r->text + k + 1 : "", v);
     p->changed = true;
     if (!key || !value) {
@@ -87,8 +84,7 @@ void vs_facts_thread(struct vs_process *p, uint32_t number, uint32_t tid, const 
 {
     struct vs_thread_name *t = number ? vs_id_map_get(&p->threads, number) : vs_id_map_get(&p->tids, tid);
     bool fresh = !t;
-    if (!number && !t)
-        return;
+    if (!number && !t) return;
     if (fresh) {
         t = calloc(1, sizeof *t);
         if (!t || vs_id_map_put(&p->threads, number, t)) {
@@ -102,19 +98,16 @@ void vs_facts_thread(struct vs_process *p, uint32_t number, uint32_t tid, const 
     }
     if (name) {
         char *clean = vs_names_copy(p, name, (uint32_t)strnlen(name, bytes));
-        if (clean)
-            snprintf(t->name, sizeof t->name, "%s", clean);
+        if (clean) snprintf(t->name, sizeof t->name, "%s", clean);
         free(clean);
     }
-    if ((fresh || name) && vs_thread_row(p, t->number) != VS_NONE)
-        write_thread(p, t);
+    if ((fresh || name) && vs_thread_row(p, t->number) != VS_NONE) write_thread(p, t);
 }
 
 void vs_apply_thread(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_thread *r = (const void *)rec;
-    if (r->thread)
-        vs_facts_thread(p, r->thread, r->tid, r->name, sizeof r->name);
+    if (r->thread) vs_facts_thread(p, r->thread, r->tid, r->name, sizeof r->name);
 }
 
 static const char *source_name(uint32_t source)
@@ -142,10 +135,8 @@ void vs_apply_gap(struct vs_process *p, const struct vs_rec *rec)
             free(begin);
             begin = NULL;
         }
-        if (begin)
-            *begin = ts;
-        else
-            vs_process_check(p, -ENOMEM);
+        if (begin) *begin = ts;
+        else vs_process_check(p, -ENOMEM);
     } else if (begin) {
         VS_PUT(p->store, VS_ST_GAP_END, vs_int(p->id), vs_text(source_name(r->source)), vs_int(*begin), vs_int(ts));
         free(vs_id_map_remove(&p->gaps, r->source));
@@ -167,12 +158,10 @@ void vs_apply_device(struct vs_process *p, const struct vs_rec *rec)
     const struct vs_rec_device *r = (const void *)rec;
     const uint8_t *u = r->uuid;
     char uuid[48], pci[24];
-    if (rec->device < 0)
-        return;
+    if (rec->device < 0) return;
     char *name = vs_names_copy(p, r->name, vs_text_bytes(rec, sizeof *r, r->name_bytes));
     bool any = false;
-    for (int i = 0; i < 16; i++)
-        any |= u[i];
+    for (int i = 0; i < 16; i++) any |= u[i];
     snprintf(uuid, sizeof uuid, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
              u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
     snprintf(pci, sizeof pci, "%04x:%02x:%02x", r->pci >> 16, r->pci >> 8 & 0xff, r->pci & 0xff);
@@ -211,10 +200,8 @@ static int64_t overhead(const struct vs_process *p)
 {
     const struct vs_counters *c = &p->counters;
     uint64_t ns = 0;
-    for (int s = 0; s < VS_NSOURCES; s++)
-        ns += p->stored[s] * (c->control ? c->calibrated_ns[s] : 0);
-    for (int i = 0; i < 16; i++)
-        ns += p->overhead_ns[i];
+    for (int s = 0; s < VS_NSOURCES; s++) ns += p->stored[s] * (c->control ? c->calibrated_ns[s] : 0);
+    for (int i = 0; i < 16; i++) ns += p->overhead_ns[i];
     return c->control || p->gpu.traced ? (int64_t)ns : VS_NONE;
 }
 
@@ -223,15 +210,14 @@ void vs_facts_write(struct vs_process *p)
     static const char *const ended[] = {"running", "exit", "detached", "killed"};
     const struct vs_counters *c = &p->counters;
     int64_t end = p->end_ns > p->lifetime_ns ? p->end_ns : p->lifetime_ns;
-    VS_PUT(p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid),
-           number_fact(p, "parent_pid"), number_fact(p, "rank"), number_fact(p, "local_rank"),
-           number_fact(p, "world_size"), text_fact(p, "launcher"), text_fact(p, "command_line"),
-           text_fact(p, "executable"), text_fact(p, "cwd"), text_fact(p, "trace_level"), vs_int(p->who.start_ns),
-           vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
-           vs_int(vs_nonzero(c->delivered_ns)), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
-           text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at),
-           vs_int(c->control ? (int64_t)c->host_bytes : VS_NONE), vs_int(vs_nonzero(c->gpu_buffer_bytes)),
-           vs_int(overhead(p)));
+    VS_PUT(
+        p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid), number_fact(p, "parent_pid"),
+        number_fact(p, "rank"), number_fact(p, "local_rank"), number_fact(p, "world_size"), text_fact(p, "launcher"),
+        text_fact(p, "command_line"), text_fact(p, "executable"), text_fact(p, "cwd"), text_fact(p, "trace_level"),
+        vs_int(p->who.start_ns), vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
+        vs_int(vs_nonzero(c->delivered_ns)), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
+        text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(c->control ? (int64_t)c->host_bytes : VS_NONE),
+        vs_int(vs_nonzero(c->gpu_buffer_bytes)), vs_int(overhead(p)));
 }
 
 void vs_facts_free(struct vs_process *p)
@@ -243,10 +229,8 @@ void vs_facts_free(struct vs_process *p)
         free(p->facts);
         p->facts = next;
     }
-    for (size_t i = 0; i < p->threads.size; i++)
-        free(p->threads.slots[i].value);
-    for (size_t i = 0; i < p->gaps.size; i++)
-        free(p->gaps.slots[i].value);
+    for (size_t i = 0; i < p->threads.size; i++) free(p->threads.slots[i].value);
+    for (size_t i = 0; i < p->gaps.size; i++) free(p->gaps.slots[i].value);
     vs_id_map_free(&p->threads);
     vs_id_map_free(&p->tids);
     vs_id_map_free(&p->gaps);

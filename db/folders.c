@@ -20,8 +20,7 @@ static struct vs_found *add(struct vs_folders *f)
     if (f->count == f->room) {
         unsigned room = f->room ? f->room * 2 : 16;
         struct vs_found *found = realloc(f->found, room * sizeof *found);
-        if (!found)
-            return NULL;
+        if (!found) return NULL;
         f->found = found;
         f->room = room;
     }
@@ -34,10 +33,8 @@ static bool is_file(const char *folder, const char *name, uint64_t *size)
     char path[PATH_MAX + 16];
     struct stat st;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (stat(path, &st) || !S_ISREG(st.st_mode))
-        return false;
-    if (size)
-        *size = (uint64_t)st.st_size;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return false;
+    if (size) *size = (uint64_t)st.st_size;
     return true;
 }
 
@@ -51,12 +48,10 @@ static int add_log(struct vs_folders *f, const char *folder)
     int err = vs_log_read_head(path, &who, memory);
     if (err == -ENODATA || err == -ENOENT || err == -EPROTO) /* just being made; or nothing of ours */
         return 0;
-    if (err)
-        return err;
+    if (err) return err;
     is_file(folder, VS_LOG_NAME, &size);
     struct vs_found *x = add(f);
-    if (!x || !(x->folder = strdup(folder)))
-        return -ENOMEM;
+    if (!x || !(x->folder = strdup(folder))) return -ENOMEM;
     x->who = who;
     memcpy(x->memory, memory, sizeof x->memory);
     x->log_size = size;
@@ -69,12 +64,9 @@ static int add_memory(struct vs_folders *f, const char *folder)
     struct vs_identity who;
     char disk[1025];
     struct vs_found *x;
-    if (strlen(folder) > 256 || vs_memory_identity(folder, &who, disk))
-        return 0;
-    if (disk[0] && is_file(disk, VS_LOG_NAME, NULL))
-        return add_log(f, disk);
-    if (!(x = add(f)))
-        return -ENOMEM;
+    if (strlen(folder) > 256 || vs_memory_identity(folder, &who, disk)) return 0;
+    if (disk[0] && is_file(disk, VS_LOG_NAME, NULL)) return add_log(f, disk);
+    if (!(x = add(f))) return -ENOMEM;
     x->who = who;
     snprintf(x->memory, sizeof x->memory, "%s", folder);
     return 0;
@@ -83,10 +75,8 @@ static int add_memory(struct vs_folders *f, const char *folder)
 static int add_folder(struct vs_folders *f, const char *folder, bool *is_one)
 {
     *is_one = true;
-    if (is_file(folder, VS_LOG_NAME, NULL))
-        return add_log(f, folder);
-    if (is_file(folder, VS_CONTROL_NAME, NULL))
-        return add_memory(f, folder);
+    if (is_file(folder, VS_LOG_NAME, NULL)) return add_log(f, folder);
+    if (is_file(folder, VS_CONTROL_NAME, NULL)) return add_memory(f, folder);
     *is_one = false;
     return 0;
 }
@@ -112,11 +102,9 @@ int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e
         err = -errno;
         goto out;
     }
-    if ((err = add_folder(out, folder, &one)) || one)
-        goto out;
+    if ((err = add_folder(out, folder, &one)) || one) goto out;
     n = scandir(folder, &names, visible, in_order);
-    if (n < 0)
-        err = -errno;
+    if (n < 0) err = -errno;
     for (int i = 0; i < n && !err; i++) {
         char inner[PATH_MAX];
         struct stat st;
@@ -125,8 +113,7 @@ int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e
             err = add_folder(out, inner, &one);
     }
 out:
-    for (int i = 0; i < n; i++)
-        free(names[i]);
+    for (int i = 0; i < n; i++) free(names[i]);
     free(names);
     if (err) {
         vs_folders_free(out);
@@ -137,8 +124,7 @@ out:
 
 void vs_folders_free(struct vs_folders *f)
 {
-    for (unsigned i = 0; i < f->count; i++)
-        free(f->found[i].folder);
+    for (unsigned i = 0; i < f->count; i++) free(f->found[i].folder);
     free(f->found);
     *f = (struct vs_folders){0};
 }

@@ -22,21 +22,22 @@ int vs_format_check_file(const char *path, struct vs_error *e)
     int err = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return vs_fail(e, ENOENT, "no such database: %s; record one with: vramscope run -o %s -- CMD", path, path);
-    if (fd < 0)
-        return vs_fail(e, errno, "cannot read %s: %s", path, strerror(errno));
+    if (fd < 0) return vs_fail(e, errno, "cannot read %s: %s", path, strerror(errno));
     if (fstat(fd, &st)) {
         err = vs_fail(e, EIO, "cannot read %s: %s", path, strerror(errno));
         goto out;
     }
     if (S_ISDIR(st.st_mode)) {
-        err = vs_fail(e, EINVAL, "%s is a folder, not a database; if it is a log folder, ingest it first with: "
-                      "vramscope ingest %s", path, path);
+        err = vs_fail(e, EINVAL,
+                      "%s is a folder, not a database; if it is a log folder, ingest it first with: "
+                      "vramscope ingest %s",
+                      path, path);
         goto out;
     }
     if (!S_ISREG(st.st_mode) || st.st_size == 0 || pread(fd, head, sizeof head, 0) != sizeof head ||
         memcmp(head, "SQLite format 3", 16))
-        err = vs_fail(e, EINVAL, "%s is not a vramscope database%s", path,
-                      st.st_size == 0 ? " (the file is empty)" : "");
+        err =
+            vs_fail(e, EINVAL, "%s is not a vramscope database%s", path, st.st_size == 0 ? " (the file is empty)" : "");
 out:
     close(fd);
     return err;
@@ -57,10 +58,11 @@ int vs_format_check_version(sqlite3 *db, const char *path, struct vs_error *e)
 {
     sqlite3_stmt *st = NULL;
     int err = 0, rc, format;
-    rc = sqlite3_prepare_v2(db, "SELECT (SELECT value FROM meta WHERE key='format_version'), "
-                                "(SELECT value FROM meta WHERE key='vramscope_version')", -1, &st, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
+    rc = sqlite3_prepare_v2(db,
+                            "SELECT (SELECT value FROM meta WHERE key='format_version'), "
+                            "(SELECT value FROM meta WHERE key='vramscope_version')",
+                            -1, &st, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_step(st);
     if (rc != SQLITE_ROW) {
         err = refuse(db, rc, path, e);
         goto out;
@@ -72,9 +74,10 @@ int vs_format_check_version(sqlite3 *db, const char *path, struct vs_error *e)
     }
     format = atoi(value);
     if (format != VS_SCHEMA_VERSION)
-        err = vs_fail(e, EINVAL, "%s has format %d, made by vramscope %s; this one reads format %d: use that version, "
-                      "or ingest the log folder again", path, format, maker ? maker : "of unknown version",
-                      VS_SCHEMA_VERSION);
+        err = vs_fail(e, EINVAL,
+                      "%s has format %d, made by vramscope %s; this one reads format %d: use that version, "
+                      "or ingest the log folder again",
+                      path, format, maker ? maker : "of unknown version", VS_SCHEMA_VERSION);
 out:
     sqlite3_finalize(st);
     return err;

@@ -11,7 +11,7 @@
 
 struct sqlite3;
 
-int vs_format_check_file(const char *path, struct vs_error *e);                      /* before SQLite opens it */
+int vs_format_check_file(const char *path, struct vs_error *e);                        /* before SQLite opens it */
 int vs_format_check_version(struct sqlite3 *db, const char *path, struct vs_error *e); /* after */
 
 #endif

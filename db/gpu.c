@@ -10,8 +10,8 @@
 #include "process.h"
 
 #define HORIZON_NS 60000000000ll /* no CUPTI flush period is longer; a kernel that runs longer loses its launch */
-#define KEPT_DONE 65536u         /* launches outside graphs kept after their first work: a copy may bring several */
-#define WORKS_MAX 1000000u
+#define KEPT_DONE  65536u        /* launches outside graphs kept after their first work: a copy may bring several */
+#define WORKS_MAX  1000000u
 
 struct vs_work {
     struct vs_work *older, *newer;
@@ -26,23 +26,17 @@ static void append(struct vs_launch_list *list, struct vs_launch *l)
 {
     l->older = list->last;
     l->newer = NULL;
-    if (list->last)
-        list->last->newer = l;
-    else
-        list->first = l;
+    if (list->last) list->last->newer = l;
+    else list->first = l;
     list->last = l;
 }
 
 static void take_out(struct vs_launch_list *list, struct vs_launch *l)
 {
-    if (l->older)
-        l->older->newer = l->newer;
-    else
-        list->first = l->newer;
-    if (l->newer)
-        l->newer->older = l->older;
-    else
-        list->last = l->older;
+    if (l->older) l->older->newer = l->newer;
+    else list->first = l->newer;
+    if (l->newer) l->newer->older = l->older;
+    else list->last = l->older;
 }
 
 static void drop_launch(struct vs_process *p, struct vs_launch *l)
@@ -58,11 +52,9 @@ static void drop_launch(struct vs_process *p, struct vs_launch *l)
 static void evict_launches(struct vs_process *p)
 {
     struct vs_gpu *g = &p->gpu;
-    while (g->ndone > KEPT_DONE)
-        drop_launch(p, g->done.first);
+    while (g->ndone > KEPT_DONE) drop_launch(p, g->done.first);
     while (g->open.first && g->open.first->ts_ns < g->newest_end - HORIZON_NS) {
-        if (!g->open.first->matched)
-            g->unmatched_old++;
+        if (!g->open.first->matched) g->unmatched_old++;
         drop_launch(p, g->open.first);
     }
 }
@@ -79,36 +71,27 @@ static void measure(struct vs_process *p, struct vs_launch *l, const struct vs_r
         p->gpu.ndone++;
     }
     l->matched = true;
-    if (!l->range || (rec->flags & VS_TF_UNTIMED) || k->end_ns < k->begin_ns || k->end_ns > INT64_MAX / 2)
-        return;
+    if (!l->range || (rec->flags & VS_TF_UNTIMED) || k->end_ns < k->begin_ns || k->end_ns > INT64_MAX / 2) return;
     struct vs_range_total *t = vs_ranges_total(p, l->range);
-    if (t)
-        vs_sum(&t->gpu_ns, (int64_t)(k->end_ns - k->begin_ns));
+    if (t) vs_sum(&t->gpu_ns, (int64_t)(k->end_ns - k->begin_ns));
     vs_ranges_gpu(p, l->range, (int64_t)k->begin_ns, (int64_t)k->end_ns);
 }
 
 static void row(struct vs_process *p, const struct vs_rec *rec, int64_t id, struct vs_launch *l)
 {
-    if (l)
-        measure(p, l, rec);
-    if (rec->kind == VS_K_KERNEL)
-        vs_gpu_kernel_row(p, (const void *)rec, id, l);
-    else
-        vs_gpu_transfer_row(p, (const void *)rec, id, l);
+    if (l) measure(p, l, rec);
+    if (rec->kind == VS_K_KERNEL) vs_gpu_kernel_row(p, (const void *)rec, id, l);
+    else vs_gpu_transfer_row(p, (const void *)rec, id, l);
 }
 
 /* ---- work that came before its launch ---- */
 
 static void unlink_work(struct vs_gpu *g, struct vs_work *w)
 {
-    if (w->older)
-        w->older->newer = w->newer;
-    else
-        g->first_work = w->newer;
-    if (w->newer)
-        w->newer->older = w->older;
-    else
-        g->last_work = w->older;
+    if (w->older) w->older->newer = w->newer;
+    else g->first_work = w->newer;
+    if (w->newer) w->newer->older = w->older;
+    else g->last_work = w->older;
     g->nworks--;
     free(w);
 }
@@ -140,10 +123,8 @@ static void wait_for_launch(struct vs_process *p, const struct vs_rec *rec, uint
         w->same = head->same;
         head->same = w;
     }
-    if (g->last_work)
-        g->last_work->newer = w;
-    else
-        g->first_work = w;
+    if (g->last_work) g->last_work->newer = w;
+    else g->first_work = w;
     g->last_work = w;
     g->nworks++;
 }
@@ -154,11 +135,12 @@ static void evict_works(struct vs_process *p, int64_t now)
     while (g->first_work) {
         const struct vs_rec_kernel *k = (const void *)g->first_work->rec;
         bool old = k->end_ns < (uint64_t)INT64_MAX / 2 && (int64_t)k->end_ns < now - HORIZON_NS;
-        if (!old && g->nworks <= WORKS_MAX)
-            return;
-        settle_works(p, g->first_work->rec->kind == VS_K_KERNEL
-                            ? k->correlation
-                            : ((const struct vs_rec_transfer *)(const void *)k)->correlation, NULL);
+        if (!old && g->nworks <= WORKS_MAX) return;
+        settle_works(p,
+                     g->first_work->rec->kind == VS_K_KERNEL
+                         ? k->correlation
+                         : ((const struct vs_rec_transfer *)(const void *)k)->correlation,
+                     NULL);
     }
 }
 
@@ -182,8 +164,7 @@ void vs_apply_launch(struct vs_process *p, const struct vs_rec *rec)
     l->range = vs_ranges_hold(p, r->range);
     append(&g->open, l);
     settle_works(p, r->correlation, l);
-    if (g->first_work)
-        evict_works(p, l->ts_ns);
+    if (g->first_work) evict_works(p, l->ts_ns);
     evict_launches(p);
     p->changed = true;
 }
@@ -194,16 +175,12 @@ static void work(struct vs_process *p, const struct vs_rec *rec, uint32_t correl
     struct vs_gpu *g = &p->gpu;
     struct vs_launch *l = vs_id_map_get(&g->launches, correlation);
     g->traced = p->changed = true;
-    if (rec->flags & VS_TF_UNTIMED)
-        p->untimed++;
+    if (rec->flags & VS_TF_UNTIMED) p->untimed++;
     else if ((int64_t)k->end_ns > g->newest_end && k->end_ns < (uint64_t)INT64_MAX / 2)
         g->newest_end = vs_process_time(p, k->end_ns);
-    if (l)
-        row(p, rec, id, l);
-    else
-        wait_for_launch(p, rec, correlation, id);
-    if (g->first_work)
-        evict_works(p, g->newest_end);
+    if (l) row(p, rec, id, l);
+    else wait_for_launch(p, rec, correlation, id);
+    if (g->first_work) evict_works(p, g->newest_end);
     evict_launches(p);
 }
 
@@ -224,15 +201,14 @@ void vs_gpu_finish(struct vs_process *p)
     bool traced = g->traced || (level && strcmp(level, "memory"));
     while (g->first_work) {
         const struct vs_rec *rec = g->first_work->rec;
-        settle_works(p, rec->kind == VS_K_KERNEL ? ((const struct vs_rec_kernel *)(const void *)rec)->correlation
-                                                 : ((const struct vs_rec_transfer *)(const void *)rec)->correlation,
+        settle_works(p,
+                     rec->kind == VS_K_KERNEL ? ((const struct vs_rec_kernel *)(const void *)rec)->correlation
+                                              : ((const struct vs_rec_transfer *)(const void *)rec)->correlation,
                      NULL);
     }
-    while (g->done.first)
-        drop_launch(p, g->done.first);
+    while (g->done.first) drop_launch(p, g->done.first);
     for (; g->open.first; drop_launch(p, g->open.first))
-        if (!g->open.first->matched && traced)
-            p->undelivered++;
+        if (!g->open.first->matched && traced) p->undelivered++;
 }
 
 static void free_list(struct vs_launch *l)

@@ -31,17 +31,17 @@ struct vs_kernel_total {
 };
 
 struct vs_gpu {
-    struct vs_id_map launches;   /* by correlation */
-    struct vs_launch_list open;  /* without work yet, or in a graph; by age */
-    struct vs_launch_list done;  /* whose work has come */
+    struct vs_id_map launches;  /* by correlation */
+    struct vs_launch_list open; /* without work yet, or in a graph; by age */
+    struct vs_launch_list done; /* whose work has come */
     size_t ndone;
-    struct vs_id_map works;      /* by correlation: work whose launch has not come */
+    struct vs_id_map works; /* by correlation: work whose launch has not come */
     struct vs_work *first_work, *last_work;
     size_t nworks;
     int64_t next_kernel, next_transfer;
-    int64_t newest_end;          /* of work */
-    bool traced;                 /* any work seen */
-    uint64_t unmatched_old;      /* launches given up by age */
+    int64_t newest_end;     /* of work */
+    bool traced;            /* any work seen */
+    uint64_t unmatched_old; /* launches given up by age */
     struct vs_kernel_total *totals;
     size_t ntotals, total_room;
     struct vs_id_map total_index;

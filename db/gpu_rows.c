@@ -14,24 +14,20 @@ static struct vs_kernel_total *total_of(struct vs_process *p, int device, int64_
     uintptr_t at;
     for (;; key++) {
         at = (uintptr_t)vs_id_map_get(&g->total_index, key);
-        if (!at)
-            break;
-        if (g->totals[at - 1].device == device && g->totals[at - 1].name_id == name_id)
-            return &g->totals[at - 1];
+        if (!at) break;
+        if (g->totals[at - 1].device == device && g->totals[at - 1].name_id == name_id) return &g->totals[at - 1];
     }
     if (g->ntotals == g->total_room) {
         size_t room = g->total_room ? g->total_room * 2 : 64;
         struct vs_kernel_total *totals = realloc(g->totals, room * sizeof *totals);
-        if (!totals)
-            goto fail;
+        if (!totals) goto fail;
         g->totals = totals;
         g->total_room = room;
     }
     at = g->ntotals + 1;
-    if (vs_id_map_put(&g->total_index, key, (void *)at))
-        goto fail;
-    g->totals[g->ntotals] = (struct vs_kernel_total){.device = device, .name_id = name_id, .min_ns = VS_NONE,
-                                                     .max_ns = VS_NONE};
+    if (vs_id_map_put(&g->total_index, key, (void *)at)) goto fail;
+    g->totals[g->ntotals] =
+        (struct vs_kernel_total){.device = device, .name_id = name_id, .min_ns = VS_NONE, .max_ns = VS_NONE};
     return &g->totals[g->ntotals++];
 fail:
     vs_process_check(p, -ENOMEM);
@@ -48,25 +44,22 @@ void vs_gpu_kernel_row(struct vs_process *p, const struct vs_rec_kernel *k, int6
     int64_t name = vs_names_string(p, k->name), ns = (int64_t)(k->end_ns - k->begin_ns);
     bool ok = timed(k->h.flags, k->begin_ns, k->end_ns);
     struct vs_kernel_total *t = total_of(p, k->h.device, name);
-    if (!t)
-        return;
+    if (!t) return;
     t->count++;
     if (ok) {
         vs_sum(&t->total_ns, ns);
-        if (t->min_ns == VS_NONE || ns < t->min_ns)
-            t->min_ns = ns;
-        if (t->max_ns == VS_NONE || ns > t->max_ns)
-            t->max_ns = ns;
+        if (t->min_ns == VS_NONE || ns < t->min_ns) t->min_ns = ns;
+        if (t->max_ns == VS_NONE || ns > t->max_ns) t->max_ns = ns;
     } else {
         t->untimed++;
     }
-    VS_PUT(p->store, VS_ST_KERNEL, vs_int(id), vs_int(p->id), vs_int(vs_device_or_none(k->h.device)),
-           vs_int(k->stream), vs_int(k->context), vs_int(name), vs_int(ok ? (int64_t)k->begin_ns : VS_NONE),
+    VS_PUT(p->store, VS_ST_KERNEL, vs_int(id), vs_int(p->id), vs_int(vs_device_or_none(k->h.device)), vs_int(k->stream),
+           vs_int(k->context), vs_int(name), vs_int(ok ? (int64_t)k->begin_ns : VS_NONE),
            vs_int(ok ? (int64_t)k->end_ns : VS_NONE), vs_int(l ? l->ts_ns : VS_NONE),
            vs_int(l ? vs_thread_row(p, l->thread) : VS_NONE), vs_int(l ? vs_range_row(p, l->range_number) : VS_NONE),
-           vs_int(k->correlation), vs_int(vs_nonzero(k->graph)), vs_int(vs_nonzero(k->graph_node)),
-           vs_int(k->grid[0]), vs_int(k->grid[1]), vs_int(k->grid[2]), vs_int(k->block[0]), vs_int(k->block[1]),
-           vs_int(k->block[2]), vs_int(k->registers), vs_int(k->static_shared), vs_int(k->dynamic_shared));
+           vs_int(k->correlation), vs_int(vs_nonzero(k->graph)), vs_int(vs_nonzero(k->graph_node)), vs_int(k->grid[0]),
+           vs_int(k->grid[1]), vs_int(k->grid[2]), vs_int(k->block[0]), vs_int(k->block[1]), vs_int(k->block[2]),
+           vs_int(k->registers), vs_int(k->static_shared), vs_int(k->dynamic_shared));
 }
 
 void vs_gpu_transfer_row(struct vs_process *p, const struct vs_rec_transfer *t, int64_t id, const struct vs_launch *l)
@@ -95,17 +88,29 @@ void vs_apply_api(struct vs_process *p, const struct vs_rec *rec)
 }
 
 static const char *const overheads[16] = {/* CUpti_ActivityOverheadKind: 0, 1, then multiples of 65536 */
-    "unknown", "driver_compiler", "buffer_flush", "instrumentation", "resource", "triggered_module_loading",
-    "lazy_function_loading", "command_buffer_full", "activity_buffer_request", "uvm_activity_init",
-    "other", "other", "other", "other", "other", "other"};
+                                          "unknown",
+                                          "driver_compiler",
+                                          "buffer_flush",
+                                          "instrumentation",
+                                          "resource",
+                                          "triggered_module_loading",
+                                          "lazy_function_loading",
+                                          "command_buffer_full",
+                                          "activity_buffer_request",
+                                          "uvm_activity_init",
+                                          "other",
+                                          "other",
+                                          "other",
+                                          "other",
+                                          "other",
+                                          "other"};
 
 void vs_apply_overhead(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_overhead *o = (const void *)rec;
     unsigned what = o->what <= 1 ? o->what : !(o->what & 0xffff) && o->what >> 16 <= 8 ? (o->what >> 16) + 1 : 10;
     p->overhead_count[what]++;
-    if (timed(rec->flags, o->begin_ns, o->end_ns))
-        p->overhead_ns[what] += o->end_ns - o->begin_ns;
+    if (timed(rec->flags, o->begin_ns, o->end_ns)) p->overhead_ns[what] += o->end_ns - o->begin_ns;
     VS_PUT(p->store, VS_ST_OVERHEAD, vs_int(p->id), vs_text(overheads[what]), vs_int(vs_whole(p->overhead_count[what])),
            vs_int(vs_whole(p->overhead_ns[what])));
     p->changed = true;

@@ -14,11 +14,9 @@ static size_t slot_of(const struct vs_id_map *m, uint64_t key)
 
 void *vs_id_map_get(const struct vs_id_map *m, uint64_t key)
 {
-    if (!m->count)
-        return NULL;
+    if (!m->count) return NULL;
     for (size_t i = slot_of(m, key); m->slots[i].value; i = (i + 1) & (m->size - 1))
-        if (m->slots[i].key == key)
-            return m->slots[i].value;
+        if (m->slots[i].key == key) return m->slots[i].value;
     return NULL;
 }
 
@@ -26,11 +24,9 @@ static int grow(struct vs_id_map *m)
 {
     struct vs_id_map next = {.size = m->size ? m->size * 2 : 64};
     next.slots = calloc(next.size, sizeof *next.slots);
-    if (!next.slots)
-        return -ENOMEM;
+    if (!next.slots) return -ENOMEM;
     for (size_t i = 0; i < m->size; i++)
-        if (m->slots[i].value)
-            vs_id_map_put(&next, m->slots[i].key, m->slots[i].value);
+        if (m->slots[i].value) vs_id_map_put(&next, m->slots[i].key, m->slots[i].value);
     free(m->slots);
     *m = next;
     return 0;
@@ -40,28 +36,22 @@ int vs_id_map_put(struct vs_id_map *m, uint64_t key, void *value)
 {
     if (m->count * 2 >= m->size) {
         int err = grow(m);
-        if (err)
-            return err;
+        if (err) return err;
     }
     size_t i = slot_of(m, key);
-    while (m->slots[i].value && m->slots[i].key != key)
-        i = (i + 1) & (m->size - 1);
-    if (!m->slots[i].value)
-        m->count++;
+    while (m->slots[i].value && m->slots[i].key != key) i = (i + 1) & (m->size - 1);
+    if (!m->slots[i].value) m->count++;
     m->slots[i] = (struct vs_id_slot){key, value};
     return 0;
 }
 
 void *vs_id_map_remove(struct vs_id_map *m, uint64_t key)
 {
-    if (!m->count)
-        return NULL;
+    if (!m->count) return NULL;
     size_t i = slot_of(m, key);
-    while (m->slots[i].value && m->slots[i].key != key)
-        i = (i + 1) & (m->size - 1);
+    while (m->slots[i].value && m->slots[i].key != key) i = (i + 1) & (m->size - 1);
     void *value = m->slots[i].value;
-    if (!value)
-        return NULL;
+    if (!value) return NULL;
     /* Close the hole: move back every follower whose home slot is not between the hole and its place. */
     for (size_t j = (i + 1) & (m->size - 1); m->slots[j].value; j = (j + 1) & (m->size - 1)) {
         size_t home = slot_of(m, m->slots[j].key);

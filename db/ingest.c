@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ingest.c: one database being filled from run folders: which processes there are, transactions, progress. It must never
- * keep in memory what the database refused: after an error everything is taken from the database again.
+ * ingest.c: one database being filled from run folders: which processes there are, transactions, progress. It must
+ * never keep in memory what the database refused: after an error everything is taken from the database again.
  */
 #include "ingest.h"
 
@@ -53,8 +53,7 @@ static struct known *add_known(struct vs_ingest *in)
     if (in->count == in->room) {
         unsigned room = in->room ? in->room * 2 : 16;
         struct known *known = realloc(in->known, room * sizeof *known);
-        if (!known)
-            return NULL;
+        if (!known) return NULL;
         in->known = known;
         in->room = room;
     }
@@ -75,8 +74,7 @@ static void load_one(struct vs_ingest *in, struct known *k)
     state_text(in, k->id, "host", k->who.host, sizeof k->who.host);
     state_text(in, k->id, "memory", k->memory, sizeof k->memory);
     state_text(in, k->id, "boot_id", boot, sizeof boot);
-    for (int i = 0; i < 16 && strlen(boot) == 32; i++)
-        sscanf(boot + 2 * i, "%2hhx", &k->who.boot_id[i]);
+    for (int i = 0; i < 16 && strlen(boot) == 32; i++) sscanf(boot + 2 * i, "%2hhx", &k->who.boot_id[i]);
     k->folder = vs_store_state_text(in->store, k->id, "folder");
     k->who.pid = (uint32_t)vs_store_state(in->store, k->id, "pid");
     k->who.pid_start = (uint64_t)vs_store_state(in->store, k->id, "pid_start");
@@ -91,9 +89,9 @@ static void load_one(struct vs_ingest *in, struct known *k)
 static int load_known(struct vs_ingest *in)
 {
     sqlite3_stmt *q = NULL;
-    int err = 0, rc = sqlite3_prepare_v2(vs_store_handle(in->store),
-                                         "SELECT process_id FROM ingest_state WHERE key='pid_start' ORDER BY 1", -1, &q,
-                                         NULL);
+    int err = 0,
+        rc = sqlite3_prepare_v2(vs_store_handle(in->store),
+                                "SELECT process_id FROM ingest_state WHERE key='pid_start' ORDER BY 1", -1, &q, NULL);
     forget_known(in);
     while (rc == SQLITE_OK && !err && sqlite3_step(q) == SQLITE_ROW) {
         struct known *k = add_known(in);
@@ -117,8 +115,7 @@ static void save_identity(struct vs_ingest *in, const struct known *k)
 {
     char boot[40];
     struct vs_store *s = in->store;
-    for (int i = 0; i < 16; i++)
-        snprintf(boot + 2 * i, sizeof boot - 2 * (size_t)i, "%02x", k->who.boot_id[i]);
+    for (int i = 0; i < 16; i++) snprintf(boot + 2 * i, sizeof boot - 2 * (size_t)i, "%02x", k->who.boot_id[i]);
     VS_PUT(s, VS_ST_STATE, vs_int(k->id), vs_text("host"), vs_text(k->who.host));
     VS_PUT(s, VS_ST_STATE, vs_int(k->id), vs_text("memory"), vs_text(k->memory));
     VS_PUT(s, VS_ST_STATE, vs_int(k->id), vs_text("boot_id"), vs_text(boot));
@@ -137,28 +134,23 @@ static int match(struct vs_ingest *in, const struct vs_folders *f)
         const struct vs_found *x = &f->found[i];
         struct known *k = NULL;
         for (unsigned j = 0; j < in->count && !k; j++)
-            if (same(&in->known[j].who, &x->who))
-                k = &in->known[j];
+            if (same(&in->known[j].who, &x->who)) k = &in->known[j];
         bool fresh = !k;
         if (fresh) {
             int64_t id = in->count ? in->known[in->count - 1].id + 1 : 1;
-            if (!(k = add_known(in)))
-                return -ENOMEM;
+            if (!(k = add_known(in))) return -ENOMEM;
             k->id = id;
             k->who = x->who;
         }
         if (x->folder && (!k->folder || strcmp(k->folder, x->folder))) { /* new, or the run folder was moved */
             free(k->folder);
-            if (!(k->folder = strdup(x->folder)))
-                return -ENOMEM;
+            if (!(k->folder = strdup(x->folder))) return -ENOMEM;
             fresh = true;
         }
-        if (x->memory[0])
-            memcpy(k->memory, x->memory, sizeof k->memory);
+        if (x->memory[0]) memcpy(k->memory, x->memory, sizeof k->memory);
         k->log_size = x->log_size;
         k->seen = true;
-        if (fresh)
-            save_identity(in, k);
+        if (fresh) save_identity(in, k);
     }
     return 0;
 }
@@ -174,8 +166,7 @@ static int pause_ingest(void *arg, struct vs_process *p, bool commit)
 {
     struct vs_ingest *in = arg;
     int err = 0;
-    if (commit && !(err = vs_store_commit(in->store)))
-        err = vs_store_begin(in->store);
+    if (commit && !(err = vs_store_commit(in->store))) err = vs_store_begin(in->store);
     uint64_t now = in->on_progress ? now_ns() : 0;
     if (in->on_progress && now - in->progress_ns > 100000000u) {
         struct vs_ingest_progress progress = {.records = in->records + p->records, .processes = in->count};
@@ -195,15 +186,13 @@ static int advance_one(struct vs_ingest *in, struct known *k, const struct vs_ad
     int err;
     if (k->final) {
         struct vs_counters none = {0};
-        if (k->log_size <= k->log_at || vs_liveness(&k->who, &none) == VS_LIFE_OVER)
-            return 0;
+        if (k->log_size <= k->log_at || vs_liveness(&k->who, &none) == VS_LIFE_OVER) return 0;
         k->final = false; /* it ran on another machine and was not over */
         if ((err = vs_store_forget(in->store, k->id, (k->id - 1) * VS_ROWS_PER_PROCESS, VS_ROWS_PER_PROCESS)))
             return err;
     }
     if (!k->process) {
-        if (!(k->process = vs_process_new(in->store, k->id, &k->who)))
-            return -ENOMEM;
+        if (!(k->process = vs_process_new(in->store, k->id, &k->who))) return -ENOMEM;
         vs_process_restore(k->process);
     }
     struct vs_process *p = k->process;
@@ -212,8 +201,7 @@ static int advance_one(struct vs_ingest *in, struct known *k, const struct vs_ad
     p->folder = k->folder ? strdup(k->folder) : NULL;
     err = vs_process_advance(p, how);
     k->log_at = p->log_at;
-    if (err || !p->final)
-        return err;
+    if (err || !p->final) return err;
     in->records += p->records;
     k->final = true;
     vs_process_free(p);
@@ -227,26 +215,21 @@ static int fill(struct vs_ingest *in, const char *run_folder, bool finishing, st
     struct vs_folders found;
     bool complete = true;
     int err = vs_folders_scan(run_folder, &found, e);
-    if (err)
-        return err;
-    if (!(err = vs_store_begin(in->store)))
-        err = match(in, &found);
+    if (err) return err;
+    if (!(err = vs_store_begin(in->store))) err = match(in, &found);
     for (unsigned i = 0; i < in->count && !err; i++) {
-        if (in->known[i].seen || finishing)
-            err = advance_one(in, &in->known[i], &how);
+        if (in->known[i].seen || finishing) err = advance_one(in, &in->known[i], &how);
         complete &= in->known[i].final;
     }
     VS_PUT(in->store, VS_ST_META, vs_text("complete"), vs_text(complete && finishing ? "1" : "0"));
-    if (!err && finishing)
-        err = vs_store_index(in->store);
-    if (!err)
-        err = vs_store_commit(in->store);
+    if (!err && finishing) err = vs_store_index(in->store);
+    if (!err) err = vs_store_commit(in->store);
     vs_folders_free(&found);
-    if (!err)
-        return 0;
-    int stored = vs_store_error(in->store);
-    vs_fail(e, -err, "cannot write %s: %s; nothing is lost: the log is in %s", in->path,
-            stored ? vs_store_message(in->store) : strerror(-err), run_folder);
+    if (!err) return 0;
+    if (vs_store_error(in->store))
+        vs_fail(e, -err, "cannot write %s: %s; nothing is lost: the log is in %s", in->path,
+                vs_store_message(in->store), run_folder);
+    else vs_fail(e, -err, "cannot read the log in %s: %s", run_folder, strerror(-err));
     vs_store_mute(in->store, false);
     vs_store_rollback(in->store);
     load_known(in);
@@ -257,8 +240,7 @@ int vs_ingest_open(const char *db_path, enum vs_ingest_mode mode, struct vs_inge
 {
     int err;
     struct vs_ingest *in = calloc(1, sizeof *in);
-    if (!in)
-        return vs_fail(e, ENOMEM, "out of memory");
+    if (!in) return vs_fail(e, ENOMEM, "out of memory");
     in->lock = -1;
     if ((err = vs_database_file_take(db_path, mode, &in->lock, e)) || (err = vs_store_open(db_path, &in->store, e)))
         goto out;
@@ -288,8 +270,7 @@ int vs_ingest_step(struct vs_ingest *in, const char *run_folder, struct vs_error
 int vs_ingest_finish(struct vs_ingest *in, const char *run_folder, int remove_memory, struct vs_error *e)
 {
     int err = fill(in, run_folder, true, e);
-    if (err)
-        return err;
+    if (err) return err;
     if ((err = vs_store_settle(in->store)))
         return vs_fail(e, -err, "cannot write %s: %s", in->path, vs_store_message(in->store));
     for (unsigned i = 0; i < in->count && remove_memory; i++)
@@ -300,13 +281,11 @@ int vs_ingest_finish(struct vs_ingest *in, const char *run_folder, int remove_me
 
 void vs_ingest_close(struct vs_ingest *in)
 {
-    if (!in)
-        return;
+    if (!in) return;
     forget_known(in);
     free(in->known);
     vs_store_close(in->store);
-    if (in->lock >= 0)
-        close(in->lock);
+    if (in->lock >= 0) close(in->lock);
     free(in->path);
     free(in);
 }

@@ -9,7 +9,7 @@
 
 #include "process.h"
 
-#define WAITING_MAX 131072u /* rows gathered before they are written: 20 MB */
+#define WAITING_MAX  131072u /* rows gathered before they are written: 20 MB */
 #define BLOCK_PIECES 256u
 
 struct vs_piece_block {
@@ -17,10 +17,9 @@ struct vs_piece_block {
     struct vs_piece piece[BLOCK_PIECES];
 };
 
-const char *const vs_category_names[VS_NCATEGORIES] = {
-    NULL,
+const char *const vs_category_names[VS_NCATEGORIES] = {NULL,
 #define X(id, name) name,
-    VS_CATEGORIES(X)
+                                                       VS_CATEGORIES(X)
 #undef X
 };
 
@@ -32,8 +31,7 @@ static void count(struct vs_process *p, const struct vs_piece *x, int sign, int6
     if (x->in_level)
         vs_process_check(p, vs_series_change(&p->series, x->device, x->level == VS_LEVEL_HELD ? VS_SE_HELD : VS_SE_SUB,
                                              delta, frees, ts, range));
-    if (x->in_totals)
-        vs_process_check(p, vs_series_change(&p->series, x->device, x->source, delta, frees, ts, range));
+    if (x->in_totals) vs_process_check(p, vs_series_change(&p->series, x->device, x->source, delta, frees, ts, range));
 }
 
 /* A piece that is freed after the peak of its level, and was there at it, is part of what the peak was made of. */
@@ -42,8 +40,12 @@ static void note_peak(struct vs_process *p, const struct vs_piece *x)
     struct vs_device_series *d;
     if (!x->in_level || !(d = vs_series_device(&p->series, x->device)) || x->alloc_ts > d->meter[x->level].peak_ts)
         return;
-    struct vs_group g = {.range = x->alloc_range, .range_name = x->range_name, .bytes = (int64_t)x->bytes, .count = 1,
-                         .source = x->source, .category = x->category};
+    struct vs_group g = {.range = x->alloc_range,
+                         .range_name = x->range_name,
+                         .bytes = (int64_t)x->bytes,
+                         .count = 1,
+                         .source = x->source,
+                         .category = x->category};
     vs_process_check(p, vs_groups_add(&d->level[x->level].groups, &g));
 }
 
@@ -51,8 +53,7 @@ static struct vs_piece *take_spare(struct vs_live *l)
 {
     if (!l->spare) {
         struct vs_piece_block *block = malloc(sizeof *block);
-        if (!block)
-            return NULL;
+        if (!block) return NULL;
         block->next = l->blocks;
         l->blocks = block;
         for (unsigned i = 0; i < BLOCK_PIECES; i++) {
@@ -73,24 +74,19 @@ static void give_spare(struct vs_live *l, struct vs_piece *x)
 
 static void unlink_live(struct vs_live *l, struct vs_piece *x)
 {
-    if (x->prev)
-        x->prev->next = x->next;
-    else
-        l->first = x->next;
-    if (x->next)
-        x->next->prev = x->prev;
+    if (x->prev) x->prev->next = x->next;
+    else l->first = x->next;
+    if (x->next) x->next->prev = x->prev;
 }
 
 static int queue(struct vs_process *p, struct vs_piece *x)
 {
     struct vs_live *l = &p->live;
-    if (l->nwaiting == WAITING_MAX)
-        vs_live_write(p);
+    if (l->nwaiting == WAITING_MAX) vs_live_write(p);
     if (l->nwaiting == l->room) {
         size_t room = l->room ? l->room * 2 : 1024;
         struct vs_piece **waiting = realloc(l->waiting, room * sizeof(*waiting));
-        if (!waiting)
-            return -ENOMEM;
+        if (!waiting) return -ENOMEM;
         l->waiting = waiting;
         l->room = room;
     }
@@ -121,13 +117,11 @@ struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what,
     x->in_level = x->in_totals && !(x->flags & VS_FLAG_NESTED);
     if (x->alloc_range) {
         x->range_name = vs_ranges_name(p, x->alloc_range);
-        if (x->in_level)
-            vs_ranges_count(p, x->alloc_range, x->device, x->level);
+        if (x->in_level) vs_ranges_count(p, x->alloc_range, x->device, x->level);
     }
     x->prev = NULL;
     x->next = l->first;
-    if (l->first)
-        l->first->prev = x;
+    if (l->first) l->first->prev = x;
     l->first = x;
     count(p, x, 1, ts);
     p->changed = true;
@@ -146,8 +140,7 @@ static void write_change(struct vs_process *p, const struct vs_piece *x)
 
 void vs_live_changed(struct vs_process *p, struct vs_piece *x)
 {
-    if (x->written)
-        write_change(p, x);
+    if (x->written) write_change(p, x);
 }
 
 void vs_live_close(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_t range)
@@ -169,8 +162,7 @@ void vs_live_close(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_
 /* The same bytes under another label: they leave one series and enter another at this moment. */
 void vs_live_relabel(struct vs_process *p, struct vs_piece *x, uint8_t source, uint8_t level, int64_t ts)
 {
-    if (x->source == source && x->level == level)
-        return;
+    if (x->source == source && x->level == level) return;
     bool level_too = x->level != level;
     bool in_level = x->in_level;
     x->in_level = in_level && level_too;
@@ -203,8 +195,7 @@ void vs_live_write(struct vs_process *p)
         struct vs_piece *x = l->waiting[i];
         write_row(p, x);
         x->written = true;
-        if (x->free_ts)
-            give_spare(l, x);
+        if (x->free_ts) give_spare(l, x);
     }
     l->nwaiting = 0;
 }
@@ -213,8 +204,7 @@ struct vs_piece *vs_live_holder(const struct vs_process *p, uint64_t address)
 {
     uint64_t at;
     struct vs_piece *x = vs_address_map_floor(&p->live.driver, address, &at);
-    if (x && address - at < x->bytes)
-        return x;
+    if (x && address - at < x->bytes) return x;
     struct vs_mapping *m = vs_address_map_floor(&p->live.mappings, address, &at);
     return m && address - at < m->bytes ? m->physical->piece : NULL;
 }
@@ -237,17 +227,13 @@ static void free_physical(struct vs_live *l)
     struct vs_mapping *m;
     for (size_t i = 0; i < l->physical.size; i++) {
         struct vs_physical *f = l->physical.slots[i].value;
-        if (f && !f->mappings)
-            free(f);
-        else if (f)
-            f->references = 0; /* its last mapping frees it */
+        if (f && !f->mappings) free(f);
+        else if (f) f->references = 0; /* its last mapping frees it */
     }
     while ((m = vs_address_map_ceiling(&l->mappings, at, &at))) {
-        if (!--m->physical->mappings)
-            free(m->physical);
+        if (!--m->physical->mappings) free(m->physical);
         free(m);
-        if (++at == 0)
-            break;
+        if (++at == 0) break;
     }
 }
 
@@ -255,8 +241,7 @@ void vs_live_free(struct vs_process *p)
 {
     struct vs_live *l = &p->live;
     free_physical(l);
-    for (size_t i = 0; i < l->pools.size; i++)
-        free(l->pools.slots[i].value);
+    for (size_t i = 0; i < l->pools.size; i++) free(l->pools.slots[i].value);
     while (l->blocks) {
         struct vs_piece_block *next = l->blocks->next;
         free(l->blocks);
@@ -265,8 +250,7 @@ void vs_live_free(struct vs_process *p)
     free(l->waiting);
     vs_address_map_free(&l->driver);
     vs_address_map_free(&l->arrays);
-    for (unsigned d = 0; d < VS_NDEVICES; d++)
-        vs_address_map_free(&l->torch[d]);
+    for (unsigned d = 0; d < VS_NDEVICES; d++) vs_address_map_free(&l->torch[d]);
     vs_address_map_free(&l->regions);
     vs_address_map_free(&l->heaps);
     vs_address_map_free(&l->mappings);

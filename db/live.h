@@ -24,20 +24,21 @@ struct vs_process;
 
 enum { VS_LEVEL_HELD, VS_LEVEL_SUB };
 #define VS_FLAG_VIRTUAL 16 /* table allocation, column flags */
-#define VS_FLAG_NESTED 32  /* lies in another sub row: not in the totals of level sub again */
+#define VS_FLAG_NESTED  32 /* lies in another sub row: not in the totals of level sub again */
 
 /* X(id, name): categories that the first part of a region's name may give */
-#define VS_CATEGORIES(X)                                                                                        \
-    X(PARAMETER, "parameter") X(GRADIENT, "gradient") X(OPTIMIZER_STATE, "optimizer_state")                     \
-    X(ACTIVATION, "activation") X(COMM_BUFFER, "comm_buffer") X(WORKSPACE, "workspace") X(INPUT, "input")       \
-    X(TEMPORARY, "temporary") X(UNKNOWN, "unknown") X(UNSHARDED_PARAMETER, "unsharded_parameter")               \
-    X(UNSHARDED_GRADIENT, "unsharded_gradient")
+#define VS_CATEGORIES(X)                                                                                               \
+    X(PARAMETER, "parameter")                                                                                          \
+    X(GRADIENT, "gradient") X(OPTIMIZER_STATE, "optimizer_state") X(ACTIVATION, "activation")                          \
+        X(COMM_BUFFER, "comm_buffer") X(WORKSPACE, "workspace") X(INPUT, "input") X(TEMPORARY, "temporary")            \
+            X(UNKNOWN, "unknown") X(UNSHARDED_PARAMETER, "unsharded_parameter")                                        \
+                X(UNSHARDED_GRADIENT, "unsharded_gradient")
 enum vs_category {
     VS_CAT_NONE,
 #define X(id, name) VS_CAT_##id,
     VS_CATEGORIES(X)
 #undef X
-    VS_NCATEGORIES
+        VS_NCATEGORIES
 };
 extern const char *const vs_category_names[VS_NCATEGORIES]; /* [0] is NULL */
 
@@ -53,8 +54,8 @@ struct vs_piece {
     uint64_t pool, context;
     const char *library;
     uint32_t alloc_thread, free_thread;
-    int8_t device;   /* -1: host */
-    uint8_t source;  /* enum vs_series_id */
+    int8_t device;  /* -1: host */
+    uint8_t source; /* enum vs_series_id */
     uint8_t level, category, flags;
     bool imported, has_address;
     bool in_totals; /* of its source */
@@ -79,25 +80,26 @@ struct vs_pool {
 };
 
 struct vs_live {
-    struct vs_piece *first;        /* live ones, latest first */
-    struct vs_piece **waiting;     /* not yet written, in the order of their ids */
+    struct vs_piece *first;    /* live ones, latest first */
+    struct vs_piece **waiting; /* not yet written, in the order of their ids */
     size_t nwaiting, room;
-    struct vs_piece *spare;        /* free ones, by next */
+    struct vs_piece *spare; /* free ones, by next */
     struct vs_piece_block *blocks;
     int64_t next_id;
-    struct vs_address_map driver;  /* device and host memory: one address space */
-    struct vs_address_map arrays;  /* by handle */
+    struct vs_address_map driver;             /* device and host memory: one address space */
+    struct vs_address_map arrays;             /* by handle */
     struct vs_address_map torch[VS_NDEVICES]; /* by device + 1 */
     struct vs_address_map regions, heaps;
     struct vs_address_map mappings;
-    struct vs_id_map physical;     /* by handle */
-    struct vs_id_map pools;        /* by handle */
-    size_t async;                  /* live stream-ordered allocations */
+    struct vs_id_map physical; /* by handle */
+    struct vs_id_map pools;    /* by handle */
+    size_t async;              /* live stream-ordered allocations */
 };
 
 /* What a new piece is; everything else is filled in. ts is a lifetime moment. */
 struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what, int64_t ts);
-void vs_live_close(struct vs_process *p, struct vs_piece *piece, int64_t ts, uint64_t range); /* piece may be gone after */
+void vs_live_close(struct vs_process *p, struct vs_piece *piece, int64_t ts,
+                   uint64_t range); /* piece may be gone after */
 void vs_live_relabel(struct vs_process *p, struct vs_piece *piece, uint8_t source, uint8_t level, int64_t ts);
 void vs_live_changed(struct vs_process *p, struct vs_piece *piece); /* a column of a written row is another now */
 void vs_live_write(struct vs_process *p);                           /* rows of all that waits */

@@ -15,8 +15,7 @@ static const uint8_t source_of_memory[VS_NMEMORIES] = {
 
 static void close_driver(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_t range)
 {
-    if (x->source == VS_SE_CUDA_ASYNC && p->live.async)
-        p->live.async--;
+    if (x->source == VS_SE_CUDA_ASYNC && p->live.async) p->live.async--;
     vs_live_close(p, x, ts, range);
 }
 
@@ -25,8 +24,7 @@ static void replace(struct vs_process *p, struct vs_address_map *map, uint64_t a
                     enum vs_source source)
 {
     struct vs_piece *old = vs_address_map_remove(map, address);
-    if (!old)
-        return;
+    if (!old) return;
     if (old->source != VS_SE_STATIC) /* modules are unloaded without a word */
         p->unmatched[source]++;
     close_driver(p, old, ts, 0);
@@ -35,32 +33,33 @@ static void replace(struct vs_process *p, struct vs_address_map *map, uint64_t a
 static void add(struct vs_process *p, const struct vs_rec_alloc *r, uint8_t source)
 {
     struct vs_address_map *map = source == VS_SE_ARRAY ? &p->live.arrays : &p->live.driver;
-    int64_t ts = r->h.kind == VS_K_STATIC ? vs_process_lifetime_unnumbered(p, r->ts_ns) : vs_process_lifetime(p, r->ts_ns);
-    struct vs_piece what = {.address = r->address, .has_address = true, .bytes = r->bytes, .alloc_range = r->range,
-                            .context = r->context, .library = vs_names_library(p, r->caller),
-                            .device = r->h.device, .source = source, .level = VS_LEVEL_HELD,
+    int64_t ts =
+        r->h.kind == VS_K_STATIC ? vs_process_lifetime_unnumbered(p, r->ts_ns) : vs_process_lifetime(p, r->ts_ns);
+    struct vs_piece what = {.address = r->address,
+                            .has_address = true,
+                            .bytes = r->bytes,
+                            .alloc_range = r->range,
+                            .context = r->context,
+                            .library = vs_names_library(p, r->caller),
+                            .device = r->h.device,
+                            .source = source,
+                            .level = VS_LEVEL_HELD,
                             .flags = r->h.flags & (VS_AF_REGISTERED | VS_AF_IN_NCCL | VS_AF_CAPTURED),
                             .imported = r->h.flags & VS_AF_IMPORTED};
-    if (source == VS_SE_PINNED || what.device < -1)
-        what.device = -1;
+    if (source == VS_SE_PINNED || what.device < -1) what.device = -1;
     if (source == VS_SE_CUDA_ASYNC) {
         what.pool = r->stream_or_pool;
-        if ((what.flags & VS_AF_CAPTURED) || vs_id_map_get(&p->live.pools, what.pool))
-            what.level = VS_LEVEL_SUB;
+        if ((what.flags & VS_AF_CAPTURED) || vs_id_map_get(&p->live.pools, what.pool)) what.level = VS_LEVEL_SUB;
     } else if (what.flags & VS_AF_IN_NCCL) {
         what.source = VS_SE_NCCL;
     }
-    if (what.flags & VS_AF_CAPTURED)
-        what.level = VS_LEVEL_SUB;
+    if (what.flags & VS_AF_CAPTURED) what.level = VS_LEVEL_SUB;
     uint32_t name = vs_text_bytes(&r->h, sizeof *r, r->name_bytes);
-    if (name)
-        what.name_id = vs_names_text(p, 0, r->name, name);
+    if (name) what.name_id = vs_names_text(p, 0, r->name, name);
     replace(p, map, r->address, ts, VS_SRC_CUDA);
     struct vs_piece *x = vs_live_open(p, &what, ts);
-    if (x)
-        vs_process_check(p, vs_address_map_put(map, x->address, x));
-    if (source == VS_SE_CUDA_ASYNC)
-        p->live.async++;
+    if (x) vs_process_check(p, vs_address_map_put(map, x->address, x));
+    if (source == VS_SE_CUDA_ASYNC) p->live.async++;
 }
 
 void vs_apply_alloc(struct vs_process *p, const struct vs_rec *rec)
@@ -86,15 +85,12 @@ void vs_apply_static(struct vs_process *p, const struct vs_rec *rec)
 void vs_apply_free(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_free *r = (const void *)rec;
-    if (r->h.flags & VS_AF_UNDO)
-        return;
+    if (r->h.flags & VS_AF_UNDO) return;
     int64_t ts = vs_process_lifetime(p, r->ts_ns);
     struct vs_piece *x =
         vs_address_map_remove(r->memory == VS_MEM_ARRAY ? &p->live.arrays : &p->live.driver, r->address);
-    if (x)
-        close_driver(p, x, ts, r->range);
-    else
-        p->unmatched[VS_SRC_CUDA]++;
+    if (x) close_driver(p, x, ts, r->range);
+    else p->unmatched[VS_SRC_CUDA]++;
 }
 
 static void drop_all(struct vs_process *p, struct vs_address_map *map, const struct vs_rec_context *r, int64_t ts)
@@ -107,8 +103,7 @@ static void drop_all(struct vs_process *p, struct vs_address_map *map, const str
             vs_address_map_remove(map, at);
             close_driver(p, x, ts, 0);
         }
-        if (++at == 0)
-            break;
+        if (++at == 0) break;
     }
 }
 
@@ -120,8 +115,7 @@ void vs_apply_context(struct vs_process *p, const struct vs_rec *rec)
     drop_all(p, &p->live.arrays, r, ts);
     for (size_t i = 0; i < p->live.pools.size; i++) { /* a pool lives as long as its device is in use */
         struct vs_pool *pool = p->live.pools.slots[i].value;
-        if (!pool || !pool->piece || pool->device != r->h.device || (r->context && p->live.driver.count))
-            continue;
+        if (!pool || !pool->piece || pool->device != r->h.device || (r->context && p->live.driver.count)) continue;
         vs_live_close(p, pool->piece, ts, 0);
         pool->piece = NULL;
     }
@@ -140,19 +134,21 @@ void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)
     }
     if (r->bytes > 0) {
         struct vs_piece *holder = vs_live_holder(p, r->address);
-        struct vs_piece what = {.address = r->address, .has_address = true, .bytes = (uint64_t)r->bytes,
-                                .alloc_range = r->range, .device = (int8_t)device, .source = VS_SE_TORCH,
-                                .level = VS_LEVEL_SUB, .parent_id = holder ? holder->id : 0};
+        struct vs_piece what = {.address = r->address,
+                                .has_address = true,
+                                .bytes = (uint64_t)r->bytes,
+                                .alloc_range = r->range,
+                                .device = (int8_t)device,
+                                .source = VS_SE_TORCH,
+                                .level = VS_LEVEL_SUB,
+                                .parent_id = holder ? holder->id : 0};
         replace(p, map, r->address, ts, VS_SRC_TORCH);
         struct vs_piece *x = vs_live_open(p, &what, ts);
-        if (x)
-            vs_process_check(p, vs_address_map_put(map, x->address, x));
+        if (x) vs_process_check(p, vs_address_map_put(map, x->address, x));
     } else {
         struct vs_piece *x = vs_address_map_remove(map, r->address);
-        if (x)
-            vs_live_close(p, x, ts, r->range);
-        else
-            p->unmatched[VS_SRC_TORCH]++;
+        if (x) vs_live_close(p, x, ts, r->range);
+        else p->unmatched[VS_SRC_TORCH]++;
     }
     if (r->h.flags & 1) {
         vs_process_check(p, vs_series_set(&p->series, device, VS_SE_TORCH_ALLOCATED, (int64_t)r->allocated, ts));

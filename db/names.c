@@ -10,12 +10,12 @@
 #include "process.h"
 #include "text.h"
 
-#define LONGEST (1u << 20)  /* of a continued text; mangled kernel names reach some 10 KB */
+#define LONGEST    (1u << 20) /* of a continued text; mangled kernel names reach some 10 KB */
 #define FULL_CHUNK (VS_MAX_RECORD_BYTES - sizeof(struct vs_rec_string) - 8) /* as long as this: more may follow */
 
 struct vs_string {
-    int64_t row; /* 0: none yet */
-    char *text;  /* until it is complete */
+    int64_t row;        /* 0: none yet */
+    char *text;         /* until it is complete */
     uint32_t have, end; /* bytes received; where the text ends, 0: not known */
     bool complete;
     uint8_t head_bytes;
@@ -25,8 +25,7 @@ struct vs_string {
 static struct vs_string *string_of(struct vs_process *p, uint64_t id)
 {
     struct vs_string *s = vs_id_map_get(&p->strings, id);
-    if (s)
-        return s;
+    if (s) return s;
     s = calloc(1, sizeof *s);
     if (!s || vs_id_map_put(&p->strings, id, s)) {
         free(s);
@@ -42,8 +41,7 @@ static int64_t row_for_later(struct vs_process *p, uint64_t id)
     char key[40];
     snprintf(key, sizeof key, "string %llu", (unsigned long long)id);
     int64_t row = vs_store_state(p->store, p->id, key);
-    if (row != VS_NONE)
-        return row;
+    if (row != VS_NONE) return row;
     row = vs_store_string_later(p->store);
     VS_PUT(p->store, VS_ST_STATE, vs_int(p->id), vs_text(key), vs_int(row));
     return row;
@@ -52,10 +50,8 @@ static int64_t row_for_later(struct vs_process *p, uint64_t id)
 int64_t vs_names_string(struct vs_process *p, uint64_t id)
 {
     struct vs_string *s = id ? string_of(p, id) : NULL;
-    if (!s)
-        return VS_NONE;
-    if (!s->row)
-        s->row = row_for_later(p, id);
+    if (!s) return VS_NONE;
+    if (!s->row) s->row = row_for_later(p, id);
     return s->row;
 }
 
@@ -68,10 +64,8 @@ uint32_t vs_names_peek(const struct vs_process *p, uint64_t id, char *text, size
 {
     const struct vs_string *s = vs_id_map_get(&p->strings, id);
     uint32_t n = s ? s->head_bytes : 0;
-    if (n > size)
-        n = (uint32_t)size;
-    if (n)
-        memcpy(text, s->head, n);
+    if (n > size) n = (uint32_t)size;
+    if (n) memcpy(text, s->head, n);
     return n;
 }
 
@@ -99,10 +93,8 @@ static void complete(struct vs_process *p, struct vs_string *s)
     }
     s->head_bytes = (uint8_t)(n < sizeof s->head ? n : sizeof s->head);
     memcpy(s->head, text, s->head_bytes);
-    if (s->row)
-        vs_store_string_fill(p->store, s->row, text, n);
-    else
-        s->row = vs_store_string(p->store, text, n);
+    if (s->row) vs_store_string_fill(p->store, s->row, text, n);
+    else s->row = vs_store_string(p->store, text, n);
     s->complete = true;
     free(readable);
     free(s->text);
@@ -114,8 +106,7 @@ void vs_apply_string(struct vs_process *p, const struct vs_rec *rec)
     const struct vs_rec_string *r = (const void *)rec;
     uint32_t n = vs_text_bytes(rec, sizeof *r, r->bytes);
     struct vs_string *s = r->id ? string_of(p, r->id) : NULL;
-    if (!s || s->complete || r->offset > LONGEST)
-        return;
+    if (!s || s->complete || r->offset > LONGEST) return;
     uint32_t end = r->offset + n;
     if (end > s->have || !s->text) {
         char *text = realloc(s->text, end + 1);
@@ -123,18 +114,15 @@ void vs_apply_string(struct vs_process *p, const struct vs_rec *rec)
             vs_process_check(p, -ENOMEM);
             return;
         }
-        if (r->offset > s->have)
-            memset(text + s->have, '?', r->offset - s->have);
+        if (r->offset > s->have) memset(text + s->have, '?', r->offset - s->have);
         s->text = text;
     }
     memcpy(s->text + r->offset, r->text, n);
     s->have = end > s->have ? end : s->have;
-    if (n < FULL_CHUNK)
-        s->end = end;
+    if (n < FULL_CHUNK) s->end = end;
     if (s->end && s->have >= s->end) /* chunks come in order: one writer, one slab after another */
         complete(p, s);
-    else if (!s->end && n == 0)
-        complete(p, s);
+    else if (!s->end && n == 0) complete(p, s);
 }
 
 void vs_names_finish(struct vs_process *p)
@@ -152,15 +140,13 @@ char *vs_names_copy(struct vs_process *p, const char *text, uint32_t bytes)
 {
     size_t length;
     char *clean = vs_text_clean(text, bytes, &length);
-    if (!clean)
-        vs_process_check(p, -ENOMEM);
+    if (!clean) vs_process_check(p, -ENOMEM);
     return clean;
 }
 
 static void put_name(struct vs_process *p, struct vs_id_map *map, uint64_t key, char *name)
 {
-    if (!name)
-        return;
+    if (!name) return;
     free(vs_id_map_remove(map, key));
     if (vs_id_map_put(map, key, name)) {
         free(name);
@@ -172,12 +158,10 @@ void vs_apply_nvtx_name(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_nvtx_name *r = (const void *)rec;
     uint32_t n = vs_text_bytes(rec, sizeof *r, r->text_bytes);
-    if (rec->flags == VS_NN_DOMAIN)
-        put_name(p, &p->domains, r->domain, vs_names_copy(p, r->text, n));
+    if (rec->flags == VS_NN_DOMAIN) put_name(p, &p->domains, r->domain, vs_names_copy(p, r->text, n));
     else if (rec->flags == VS_NN_CATEGORY)
         put_name(p, &p->categories, (uint64_t)r->domain << 32 | r->id, vs_names_copy(p, r->text, n));
-    else if (rec->flags == VS_NN_THREAD)
-        vs_facts_thread(p, 0, r->id, r->text, n);
+    else if (rec->flags == VS_NN_THREAD) vs_facts_thread(p, 0, r->id, r->text, n);
 }
 
 const char *vs_names_domain(const struct vs_process *p, uint32_t domain)
@@ -200,8 +184,7 @@ struct module {
 static uint64_t hash_of(const char *s)
 {
     uint64_t h = 0xcbf29ce484222325ull;
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
+    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
     return h;
 }
 
@@ -211,8 +194,7 @@ static const char *library_of(struct vs_process *p, const char *path, uint32_t b
     uint32_t skip = slash ? (uint32_t)(slash + 1 - path) : 0;
     char *name = vs_names_copy(p, path + skip, bytes - skip);
     char *known = name ? vs_id_map_get(&p->libraries, hash_of(name)) : NULL;
-    if (name && !known && !vs_id_map_put(&p->libraries, hash_of(name), name))
-        return name;
+    if (name && !known && !vs_id_map_put(&p->libraries, hash_of(name), name)) return name;
     free(name);
     return known;
 }
@@ -242,8 +224,7 @@ const char *vs_names_library(const struct vs_process *p, uint64_t caller)
 
 static void free_values(struct vs_id_map *map)
 {
-    for (size_t i = 0; i < map->size; i++)
-        free(map->slots[i].value);
+    for (size_t i = 0; i < map->size; i++) free(map->slots[i].value);
     vs_id_map_free(map);
 }
 
@@ -252,16 +233,14 @@ void vs_names_free(struct vs_process *p)
     uint64_t at = 0;
     void *m;
     for (size_t i = 0; i < p->strings.size; i++)
-        if (p->strings.slots[i].value)
-            free(((struct vs_string *)p->strings.slots[i].value)->text);
+        if (p->strings.slots[i].value) free(((struct vs_string *)p->strings.slots[i].value)->text);
     free_values(&p->strings);
     free_values(&p->domains);
     free_values(&p->categories);
     free_values(&p->libraries);
     while ((m = vs_address_map_ceiling(&p->modules, at, &at))) {
         free(m);
-        if (++at == 0)
-            break;
+        if (++at == 0) break;
     }
     vs_address_map_free(&p->modules);
 }

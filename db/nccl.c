@@ -94,7 +94,7 @@ static void write_call(struct vs_process *p, const struct vs_call *c, int64_t en
         VS_COLLECTIVES(X)
 #undef X
     };
-    static const char *const types[] = {"int8",    "uint8",   "int32",   "uint32",   "int64",         "uint64",
+    static const char *const types[] = {"int8",    "uint8",   "int32",   "uint32",   "int64",       "uint64",
                                         "float16", "float32", "float64", "bfloat16", "float8_e4m3", "float8_e5m2"};
     static const char *const redops[] = {"sum", "prod", "max", "min", "avg"};
     const struct vs_rec_coll_begin *b = &c->begin;
@@ -116,16 +116,12 @@ static void number(struct vs_process *p, struct vs_call *c)
     c->comm_id = c->sequence = VS_NONE;
     if (!comm && c->begin.comm && (comm = new_comm(p, c->begin.comm))) /* made before recording began */
         write_comm(p, comm);
-    if (!comm)
-        return;
+    if (!comm) return;
     c->comm_id = comm->id;
-    if (c->begin.op == VS_COLL_SEND || c->begin.op == VS_COLL_RECV)
-        return;
+    if (c->begin.op == VS_COLL_SEND || c->begin.op == VS_COLL_RECV) return;
     c->sequence = comm->calls++;
-    if (c->begin.id < comm->last)
-        comm->disordered = true;
-    else
-        comm->last = c->begin.id;
+    if (c->begin.id < comm->last) comm->disordered = true;
+    else comm->last = c->begin.id;
 }
 
 static void end_call(struct vs_process *p, struct vs_call *c, int64_t end_ns, int64_t result)
@@ -134,23 +130,33 @@ static void end_call(struct vs_process *p, struct vs_call *c, int64_t end_ns, in
     vs_id_map_remove(&p->nccl.calls, c->begin.id);
     if (head == c) {
         vs_id_map_remove(&p->nccl.groups, c->begin.group);
-        if (c->next_in_group)
-            vs_process_check(p, vs_id_map_put(&p->nccl.groups, c->begin.group, c->next_in_group));
+        if (c->next_in_group) vs_process_check(p, vs_id_map_put(&p->nccl.groups, c->begin.group, c->next_in_group));
     } else {
-        while (head && head->next_in_group != c)
-            head = head->next_in_group;
-        if (head)
-            head->next_in_group = c->next_in_group;
+        while (head && head->next_in_group != c) head = head->next_in_group;
+        if (head) head->next_in_group = c->next_in_group;
     }
     write_call(p, c, end_ns, result);
     free(c);
 }
 
+static const struct vs_group_end *group_end(const struct vs_process *p, uint64_t id)
+{
+    const struct vs_group_end *g = id && p->nccl.ended ? &p->nccl.ended[id % VS_GROUP_ENDS] : NULL;
+    return g && g->id == id ? g : NULL;
+}
+
+static void end_group(struct vs_process *p, uint64_t id, int64_t end_ns, int32_t result)
+{
+    struct vs_call *c;
+    while ((c = vs_id_map_get(&p->nccl.groups, id))) end_call(p, c, end_ns, result);
+    if (!p->nccl.ended && !(p->nccl.ended = calloc(VS_GROUP_ENDS, sizeof *p->nccl.ended))) vs_process_check(p, -ENOMEM);
+    else p->nccl.ended[id % VS_GROUP_ENDS] = (struct vs_group_end){id, end_ns, result};
+}
+
 void vs_apply_coll_begin(struct vs_process *p, const struct vs_rec *rec)
 {
     struct vs_call *c, *old = vs_id_map_get(&p->nccl.calls, ((const struct vs_rec_coll_begin *)(const void *)rec)->id);
-    if (old)
-        end_call(p, old, VS_NONE, VS_NONE);
+    if (old) end_call(p, old, VS_NONE, VS_NONE);
     c = calloc(1, sizeof *c);
     if (!c) {
         vs_process_check(p, -ENOMEM);
@@ -162,8 +168,9 @@ void vs_apply_coll_begin(struct vs_process *p, const struct vs_rec *rec)
     number(p, c);
     p->changed = true;
     struct early_end *early = vs_id_map_remove(&p->nccl.early, c->begin.id);
-    if (early) {
-        write_call(p, c, early->end_ns, early->result);
+    const struct vs_group_end *group = group_end(p, c->begin.group);
+    if (early || group) {
+        write_call(p, c, early ? early->end_ns : group->end_ns, early ? early->result : group->result);
         free(early);
         free(c);
         return;
@@ -186,8 +193,7 @@ void vs_apply_coll_end(struct vs_process *p, const struct vs_rec *rec)
     struct vs_call *c;
     p->changed = true;
     if (rec->flags & 1) { /* a group: the calls in it that have not ended by themselves */
-        while ((c = vs_id_map_get(&p->nccl.groups, e->id)))
-            end_call(p, c, now, e->result);
+        end_group(p, e->id, now, e->result);
     } else if ((c = vs_id_map_get(&p->nccl.calls, e->id))) {
         end_call(p, c, now, e->result);
     } else if (vs_id_map_get(&p->nccl.early, e->id)) {
@@ -207,10 +213,8 @@ void vs_nccl_write(struct vs_process *p)
 {
     for (size_t i = 0; i < p->nccl.calls.size; i++) {
         struct vs_call *c = p->nccl.calls.slots[i].value;
-        if (c && !c->written)
-            write_call(p, c, VS_NONE, VS_NONE);
-        if (c)
-            c->written = true;
+        if (c && !c->written) write_call(p, c, VS_NONE, VS_NONE);
+        if (c) c->written = true;
     }
 }
 
@@ -219,14 +223,12 @@ void vs_nccl_finish(struct vs_process *p)
     vs_nccl_write(p);
     p->unmatched[VS_SRC_NCCL] += p->nccl.early.count;
     for (struct vs_comm *c = p->nccl.all; c; c = c->older)
-        if (c->disordered)
-            VS_PUT(p->store, VS_ST_COLLECTIVE_ORDER, vs_int(c->id));
+        if (c->disordered) VS_PUT(p->store, VS_ST_COLLECTIVE_ORDER, vs_int(c->id));
 }
 
 static void free_values(struct vs_id_map *m)
 {
-    for (size_t i = 0; i < m->size; i++)
-        free(m->slots[i].value);
+    for (size_t i = 0; i < m->size; i++) free(m->slots[i].value);
     vs_id_map_free(m);
 }
 
@@ -242,4 +244,5 @@ void vs_nccl_free(struct vs_process *p)
     free_values(&p->nccl.early);
     vs_id_map_free(&p->nccl.comms);
     vs_id_map_free(&p->nccl.groups);
+    free(p->nccl.ended);
 }

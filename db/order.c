@@ -33,10 +33,8 @@ static struct vs_order_entry *copy(struct vs_order *o, const struct vs_rec *rec,
     size_t bytes = rec ? rec->size8 * (size_t)8 : 0, need = sizeof(struct vs_order_entry) + bytes;
     if (!o->block || o->block->used + need > BLOCK_BYTES - sizeof *o->block) {
         struct vs_order_block *block = malloc(BLOCK_BYTES);
-        if (!block)
-            return NULL;
-        if (o->block && !o->block->entries)
-            free(o->block);
+        if (!block) return NULL;
+        if (o->block && !o->block->entries) free(o->block);
         block->entries = block->used = 0;
         o->block = block;
     }
@@ -44,27 +42,22 @@ static struct vs_order_entry *copy(struct vs_order *o, const struct vs_rec *rec,
     o->block->used += (unsigned)need;
     o->block->entries++;
     *e = (struct vs_order_entry){.block = o->block, .thread = thread, .placeholder = !rec};
-    if (rec)
-        memcpy(e->rec, rec, bytes);
+    if (rec) memcpy(e->rec, rec, bytes);
     return e;
 }
 
 static void drop(struct vs_order *o, struct vs_order_entry *e)
 {
     struct vs_order_block *block = e->block;
-    if (--block->entries)
-        return;
-    if (block == o->block)
-        block->used = 0;
-    else
-        free(block);
+    if (--block->entries) return;
+    if (block == o->block) block->used = 0;
+    else free(block);
 }
 
 static void apply_entry(struct vs_order *o, struct vs_order_entry *e)
 {
     struct vs_order_entry *f = e->follower;
-    if (!e->placeholder)
-        o->apply(o->arg, e->rec, e->thread);
+    if (!e->placeholder) o->apply(o->arg, e->rec, e->thread);
     while (f) {
         struct vs_order_entry *next = f->follower;
         o->apply(o->arg, f->rec, f->thread);
@@ -76,11 +69,9 @@ static void apply_entry(struct vs_order *o, struct vs_order_entry *e)
 
 static struct vs_order_entry *take(struct vs_order *o, uint64_t seq)
 {
-    if (!o->size)
-        return NULL;
+    if (!o->size) return NULL;
     struct vs_order_entry **slot = &o->ring[seq & (o->size - 1)], *e = *slot;
-    if (!e)
-        return NULL;
+    if (!e) return NULL;
     *slot = NULL;
     o->waiting--;
     return e;
@@ -104,17 +95,12 @@ static void drain(struct vs_order *o)
 static int make_room(struct vs_order *o, uint64_t seq)
 {
     size_t size = o->size ? o->size : 1024;
-    if (seq - o->next >= VS_ORDER_REACH)
-        return -ERANGE;
-    while (seq - o->next >= size)
-        size *= 2;
-    if (size == o->size)
-        return 0;
+    if (seq - o->next >= VS_ORDER_REACH) return -ERANGE;
+    while (seq - o->next >= size) size *= 2;
+    if (size == o->size) return 0;
     struct vs_order_entry **ring = calloc(size, sizeof(*ring));
-    if (!ring)
-        return -ENOMEM;
-    for (uint64_t i = 0; i < o->size; i++)
-        ring[(o->next + i) & (size - 1)] = o->ring[(o->next + i) & (o->size - 1)];
+    if (!ring) return -ENOMEM;
+    for (uint64_t i = 0; i < o->size; i++) ring[(o->next + i) & (size - 1)] = o->ring[(o->next + i) & (o->size - 1)];
     free(o->ring);
     o->ring = ring;
     o->size = size;
@@ -125,11 +111,9 @@ static int wait_for(struct vs_order *o, uint64_t seq, struct vs_order_entry **sl
                     uint32_t thread)
 {
     int err = make_room(o, seq);
-    if (err)
-        return err;
+    if (err) return err;
     struct vs_order_entry *e = copy(o, rec, thread);
-    if (!e)
-        return -ENOMEM;
+    if (!e) return -ENOMEM;
     struct vs_order_entry **slot = &o->ring[seq & (o->size - 1)];
     if (*slot) { /* a placeholder: take over its followers */
         e->follower = (*slot)->follower;
@@ -139,28 +123,24 @@ static int wait_for(struct vs_order *o, uint64_t seq, struct vs_order_entry **sl
         o->waiting++;
     }
     *slot = e;
-    if (seq > o->last)
-        o->last = seq;
-    if (slot_entry)
-        *slot_entry = e;
+    if (seq > o->last) o->last = seq;
+    if (slot_entry) *slot_entry = e;
     return 0;
 }
 
 int vs_order_put(struct vs_order *o, const struct vs_rec *rec, uint64_t seq, uint32_t thread)
 {
     struct vs_order_entry *e = peek(o, seq);
-    if (seq < o->next || (e && !e->placeholder))
+    if (seq < o->next || (e && !e->placeholder) || (o->limit && seq >= o->limit))
         return -ERANGE; /* this number has been: not a record the recorder wrote */
-    if (seq > o->next)
-        return wait_for(o, seq, NULL, rec, thread);
+    if (seq > o->next) return wait_for(o, seq, NULL, rec, thread);
     o->next++;
     o->apply(o->arg, rec, thread);
     if (e) {
         take(o, seq);
         apply_entry(o, e);
     }
-    if (o->waiting)
-        drain(o);
+    if (o->waiting) drain(o);
     return 0;
 }
 
@@ -168,19 +148,15 @@ int vs_order_follow(struct vs_order *o, const struct vs_rec *rec, uint64_t seq, 
 {
     struct vs_order_entry *head = peek(o, seq), *e;
     int err = 0;
-    if (seq < o->next || seq - o->next >= VS_ORDER_REACH) {
+    if (seq < o->next || seq - o->next >= VS_ORDER_REACH || (o->limit && seq >= o->limit)) {
         o->apply(o->arg, rec, thread);
         return 0;
     }
-    if (!head && (err = wait_for(o, seq, &head, NULL, 0)))
-        return err;
+    if (!head && (err = wait_for(o, seq, &head, NULL, 0))) return err;
     e = copy(o, rec, thread);
-    if (!e)
-        return -ENOMEM;
-    if (head->last)
-        head->last->follower = e;
-    else
-        head->follower = e;
+    if (!e) return -ENOMEM;
+    if (head->last) head->last->follower = e;
+    else head->follower = e;
     head->last = e;
     return 0;
 }
@@ -189,8 +165,7 @@ void vs_order_give_up(struct vs_order *o)
 {
     while (o->waiting) {
         struct vs_order_entry *e = peek(o, o->next);
-        if (e && !e->placeholder)
-            break;
+        if (e && !e->placeholder) break;
         o->skipped++;
         o->next++;
         if (e) {
@@ -205,11 +180,9 @@ void vs_order_skip_missing(struct vs_order *o)
 {
     while (o->waiting) {
         struct vs_order_entry *e = take(o, o->next);
-        if (!e || e->placeholder)
-            o->skipped++;
+        if (!e || e->placeholder) o->skipped++;
         o->next++;
-        if (e)
-            apply_entry(o, e);
+        if (e) apply_entry(o, e);
     }
 }
 

@@ -61,7 +61,7 @@ struct vs_thread_name {
 
 /* What the control file and the slabs say about themselves. */
 struct vs_counters {
-    bool known; /* appended is exact */
+    bool known;   /* appended is exact */
     bool control; /* the rest is as the control file says, or said when it was there */
     bool gone;    /* it was there and is not any more */
     uint32_t state;
@@ -75,19 +75,19 @@ struct vs_process {
     struct vs_store *store;
     int64_t id, base; /* row; rows of its own tables are base + a number that the log alone decides */
     struct vs_identity who;
-    char *folder;     /* on disk; NULL: there is only memory */
+    char *folder; /* on disk; NULL: there is only memory */
     char memory[257];
 
     /* reading */
-    uint64_t log_at;   /* next byte of the log */
-    uint64_t slabs_at; /* log_at when the slabs were read; UINT64_MAX: not yet */
+    uint64_t log_at;          /* next byte of the log */
+    uint64_t slabs_at;        /* log_at when the slabs were read; UINT64_MAX: not yet */
     uint64_t replay_to;       /* read again, muted, up to here; 0: no replay */
     uint64_t replay_slabs_at; /* slabs_at of what is replayed */
     uint64_t log_size;
-    uint32_t thread;   /* of the record being applied */
-    bool known; /* has a row */
-    bool final; /* ended and taken whole */
-    bool changed; /* since it was last written */
+    uint32_t thread;        /* of the record being applied */
+    bool known;             /* has a row */
+    bool final;             /* ended and taken whole */
+    bool changed;           /* since it was last written */
     struct vs_cover *cover; /* VS_MAX_SLABS */
     struct vs_hole *holes;
     unsigned nholes;
@@ -95,14 +95,14 @@ struct vs_process {
 
     /* facts */
     struct vs_fact *facts;
-    struct vs_id_map threads;  /* number -> vs_thread_name */
-    struct vs_id_map tids;     /* tid -> vs_thread_name, the latest; not its owner */
-    struct vs_id_map strings;  /* recorder's id -> vs_string (names.c) */
-    struct vs_id_map domains;  /* number -> text */
+    struct vs_id_map threads;    /* number -> vs_thread_name */
+    struct vs_id_map tids;       /* tid -> vs_thread_name, the latest; not its owner */
+    struct vs_id_map strings;    /* recorder's id -> vs_string (names.c) */
+    struct vs_id_map domains;    /* number -> text */
     struct vs_id_map categories; /* domain << 32 | number -> text */
     struct vs_address_map modules;
     struct vs_id_map libraries; /* hash of path -> file name */
-    struct vs_id_map gaps;     /* source -> begin */
+    struct vs_id_map gaps;      /* source -> begin */
     uint64_t overhead_count[16], overhead_ns[16];
 
     /* state */
@@ -119,7 +119,7 @@ struct vs_process {
     uint64_t records, stored[VS_NSOURCES], damaged[VS_NSOURCES], unmatched[VS_NSOURCES];
     uint64_t untimed, undelivered;
     uint64_t damaged_records; /* by the count in their frames */
-    bool damage; /* something in the log could not be read */
+    bool damage;              /* something in the log could not be read */
     bool end_seen;
     enum vs_ended ended;
     uint64_t end_appended[VS_NSOURCES], end_lost[VS_NSOURCES][VS_NLOSSES];
@@ -137,17 +137,14 @@ uint64_t vs_record_number(const struct vs_rec *rec); /* of a lifetime record; 0:
 
 static inline void vs_process_check(struct vs_process *p, int err) /* lets an error of any part stick */
 {
-    if (err)
-        vs_store_fail(p->store, err < 0 ? -err : err, "out of memory");
+    if (err) vs_store_fail(p->store, err < 0 ? -err : err, "out of memory");
 }
 
 /* Clamped so that lifetime events rise strictly: SQL over them is then exact. */
 static inline int64_t vs_process_lifetime(struct vs_process *p, uint64_t ts)
 {
-    if (ts > (uint64_t)p->lifetime_ns && ts < (uint64_t)INT64_MAX / 2)
-        p->lifetime_ns = (int64_t)ts;
-    else
-        p->lifetime_ns++;
+    if (ts > (uint64_t)p->lifetime_ns && ts < (uint64_t)INT64_MAX / 2) p->lifetime_ns = (int64_t)ts;
+    else p->lifetime_ns++;
     return p->lifetime_ns;
 }
 
@@ -160,13 +157,15 @@ static inline int64_t vs_process_lifetime_unnumbered(struct vs_process *p, uint6
 static inline int64_t vs_process_time(struct vs_process *p, uint64_t ts) /* of anything else */
 {
     int64_t t = ts < (uint64_t)INT64_MAX / 2 ? (int64_t)ts : INT64_MAX / 2;
-    if (t > p->end_ns && t < INT64_MAX / 2)
-        p->end_ns = t;
+    if (t > p->end_ns && t < INT64_MAX / 2) p->end_ns = t;
     return t;
 }
 
 /* Sums of what an unchecked record says may be anything, but not undefined. */
-static inline void vs_sum(int64_t *to, int64_t n) { *to = (int64_t)((uint64_t)*to + (uint64_t)n); }
+static inline void vs_sum(int64_t *to, int64_t n)
+{
+    *to = (int64_t)((uint64_t)*to + (uint64_t)n);
+}
 
 #define VS_ROWS_PER_PROCESS ((int64_t)1 << 40)
 static inline int64_t vs_range_row(const struct vs_process *p, uint64_t number) /* row of a range by its number */
@@ -177,11 +176,23 @@ static inline int64_t vs_thread_row(const struct vs_process *p, uint32_t number)
 {
     return number && number < 1u << 20 ? ((p->id - 1) << 20) + number : VS_NONE;
 }
-static inline int64_t vs_device_or_none(int device) { return device < 0 ? VS_NONE : device; }
+static inline int64_t vs_device_or_none(int device)
+{
+    return device < 0 ? VS_NONE : device;
+}
 /* For columns that are never NULL, of values no check protects. */
-static inline int64_t vs_whole(uint64_t v) { return v > INT64_MAX ? INT64_MAX : (int64_t)v; }
-static inline int64_t vs_known(uint64_t v) { return v == UINT64_MAX ? VS_NONE : (int64_t)v; }
-static inline int64_t vs_nonzero(uint64_t v) { return v ? (int64_t)v : VS_NONE; }
+static inline int64_t vs_whole(uint64_t v)
+{
+    return v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+static inline int64_t vs_known(uint64_t v)
+{
+    return v == UINT64_MAX ? VS_NONE : (int64_t)v;
+}
+static inline int64_t vs_nonzero(uint64_t v)
+{
+    return v ? (int64_t)v : VS_NONE;
+}
 
 /* Length of a record's text: what it claims, at most what it holds. */
 static inline uint32_t vs_text_bytes(const struct vs_rec *rec, size_t fixed, uint32_t claimed)
@@ -191,12 +202,13 @@ static inline uint32_t vs_text_bytes(const struct vs_rec *rec, size_t fixed, uin
 }
 
 /* names.c: texts */
-int64_t vs_names_string(struct vs_process *p, uint64_t id);                     /* row of a recorder's string */
+int64_t vs_names_string(struct vs_process *p, uint64_t id); /* row of a recorder's string */
 int64_t vs_names_text(struct vs_process *p, uint64_t id, const char *text, uint32_t bytes); /* id 0: the inline text */
-uint32_t vs_names_peek(const struct vs_process *p, uint64_t id, char *text, size_t size); /* its first bytes, if known */
+uint32_t vs_names_peek(const struct vs_process *p, uint64_t id, char *text,
+                       size_t size);                    /* its first bytes, if known */
 char *vs_names_full(struct vs_process *p, uint64_t id); /* all of a registered string; NULL: not known. Free it */
-char *vs_names_copy(struct vs_process *p, const char *text, uint32_t bytes);    /* clean, zero-terminated */
-const char *vs_names_domain(const struct vs_process *p, uint32_t domain);       /* NULL: default or unknown */
+char *vs_names_copy(struct vs_process *p, const char *text, uint32_t bytes); /* clean, zero-terminated */
+const char *vs_names_domain(const struct vs_process *p, uint32_t domain);    /* NULL: default or unknown */
 const char *vs_names_category(const struct vs_process *p, uint32_t domain, uint32_t category);
 const char *vs_names_library(const struct vs_process *p, uint64_t caller);
 void vs_names_finish(struct vs_process *p); /* strings still waiting for a continuation are complete */

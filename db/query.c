@@ -25,15 +25,12 @@ static int allow(void *arg, int action, const char *a, const char *b, const char
     case SQLITE_SELECT:
     case SQLITE_READ:
     case SQLITE_RECURSIVE:
-    case SQLITE_TRANSACTION:
-        return SQLITE_OK;
-    case SQLITE_FUNCTION:
-        return b && !sqlite3_stricmp(b, "load_extension") ? SQLITE_DENY : SQLITE_OK;
+    case SQLITE_TRANSACTION: return SQLITE_OK;
+    case SQLITE_FUNCTION: return b && !sqlite3_stricmp(b, "load_extension") ? SQLITE_DENY : SQLITE_OK;
     case SQLITE_PRAGMA: /* descriptions, and nothing with a value that sets something */
         return a && (!strncmp(a, "table_", 6) || !strncmp(a, "index_", 6) || !strcmp(a, "data_version")) ? SQLITE_OK
-                                                                                                      : SQLITE_DENY;
-    default:
-        return SQLITE_DENY;
+                                                                                                         : SQLITE_DENY;
+    default: return SQLITE_DENY;
     }
 }
 
@@ -41,8 +38,7 @@ int vs_db_open(const char *path, struct vs_db **out, struct vs_error *e)
 {
     struct vs_db *db = NULL;
     int rc, err = vs_format_check_file(path, e);
-    if (err)
-        goto out;
+    if (err) goto out;
     db = calloc(1, sizeof *db);
     if (!db) {
         err = vs_fail(e, ENOMEM, "out of memory");
@@ -54,10 +50,11 @@ int vs_db_open(const char *path, struct vs_db **out, struct vs_error *e)
         goto out;
     }
     sqlite3_busy_timeout(db->db, 5000); /* an ingest commits about once a second */
-    sqlite3_exec(db->db, "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536;"
-                         "PRAGMA mmap_size=1073741824", NULL, NULL, NULL);
-    if ((err = vs_format_check_version(db->db, path, e)))
-        goto out;
+    sqlite3_exec(db->db,
+                 "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536;"
+                 "PRAGMA mmap_size=1073741824",
+                 NULL, NULL, NULL);
+    if ((err = vs_format_check_version(db->db, path, e))) goto out;
     sqlite3_set_authorizer(db->db, allow, NULL);
     *out = db;
     db = NULL;
@@ -73,8 +70,7 @@ struct sqlite3 *vs_db_handle(struct vs_db *db)
 
 void vs_db_close(struct vs_db *db)
 {
-    if (!db)
-        return;
+    if (!db) return;
     sqlite3_close_v2(db->db);
     free(db);
 }

@@ -14,23 +14,19 @@ struct vs_range_total *vs_ranges_total(struct vs_process *p, const struct vs_ran
     uintptr_t at;
     for (;; key++) {
         at = (uintptr_t)vs_id_map_get(&a->total_index, key);
-        if (!at)
-            break;
+        if (!at) break;
         struct vs_range_total *t = &a->totals[at - 1];
-        if (t->name_id == r->name_id && t->domain == r->domain)
-            return t;
+        if (t->name_id == r->name_id && t->domain == r->domain) return t;
     }
     if (a->ntotals == a->total_room) {
         size_t room = a->total_room ? a->total_room * 2 : 64;
         struct vs_range_total *totals = realloc(a->totals, room * sizeof *totals);
-        if (!totals)
-            goto fail;
+        if (!totals) goto fail;
         a->totals = totals;
         a->total_room = room;
     }
     at = a->ntotals + 1;
-    if (vs_id_map_put(&a->total_index, key, (void *)at))
-        goto fail;
+    if (vs_id_map_put(&a->total_index, key, (void *)at)) goto fail;
     a->totals[a->ntotals] = (struct vs_range_total){.domain = r->domain, .name_id = r->name_id};
     return &a->totals[a->ntotals++];
 fail:

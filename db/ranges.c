@@ -21,8 +21,7 @@ int64_t vs_ranges_name(const struct vs_process *p, uint64_t number)
 struct vs_range *vs_ranges_hold(struct vs_process *p, uint64_t number)
 {
     struct vs_range *r = number ? vs_id_map_get(&p->ranges.by_number, number) : NULL;
-    if (r)
-        r->references++;
+    if (r) r->references++;
     return r;
 }
 
@@ -37,8 +36,7 @@ void vs_ranges_release(struct vs_process *p, struct vs_range *r)
                 vs_sum(&t->span_ns, r->gpu_end - r->gpu_begin);
                 t->has_span = true;
             }
-            if (parent)
-                vs_ranges_gpu(p, parent, r->gpu_begin, r->gpu_end);
+            if (parent) vs_ranges_gpu(p, parent, r->gpu_begin, r->gpu_end);
         }
         vs_id_map_remove(&p->ranges.by_number, r->number);
         free(r->marks);
@@ -50,10 +48,8 @@ void vs_ranges_release(struct vs_process *p, struct vs_range *r)
 void vs_ranges_gpu(struct vs_process *p, struct vs_range *r, int64_t begin_ns, int64_t end_ns)
 {
     (void)p;
-    if (!r->gpu_end || begin_ns < r->gpu_begin)
-        r->gpu_begin = begin_ns;
-    if (end_ns > r->gpu_end)
-        r->gpu_end = end_ns;
+    if (!r->gpu_end || begin_ns < r->gpu_begin) r->gpu_begin = begin_ns;
+    if (end_ns > r->gpu_end) r->gpu_end = end_ns;
 }
 
 static void write_row(struct vs_process *p, const struct vs_range *r)
@@ -80,13 +76,11 @@ void vs_ranges_write(struct vs_process *p)
 static int queue(struct vs_process *p, struct vs_range *r)
 {
     struct vs_ranges *a = &p->ranges;
-    if (a->nwaiting == WAITING_MAX)
-        vs_ranges_write(p);
+    if (a->nwaiting == WAITING_MAX) vs_ranges_write(p);
     if (a->nwaiting == a->room) {
         size_t room = a->room ? a->room * 2 : 1024;
         struct vs_range **waiting = realloc(a->waiting, room * sizeof(*waiting));
-        if (!waiting)
-            return -ENOMEM;
+        if (!waiting) return -ENOMEM;
         a->waiting = waiting;
         a->room = room;
     }
@@ -97,10 +91,8 @@ static int queue(struct vs_process *p, struct vs_range *r)
 static void mark_levels(struct vs_process *p, struct vs_range *r)
 {
     struct vs_series *s = &p->series;
-    if (!p->ranges.open_stack++)
-        vs_series_watch(s, true);
-    if (!s->count)
-        return;
+    if (!p->ranges.open_stack++) vs_series_watch(s, true);
+    if (!s->count) return;
     r->marks = malloc(sizeof *r->marks * s->count * VS_NLEVELS);
     if (!r->marks) {
         vs_process_check(p, -ENOMEM);
@@ -112,8 +104,7 @@ static void mark_levels(struct vs_process *p, struct vs_range *r)
             struct vs_level *l = &s->list[d]->level[level];
             int64_t live = s->list[d]->meter[level].live;
             r->marks[d * VS_NLEVELS + (unsigned)level] = (struct vs_range_mark){l->events, live, 0};
-            if (!l->nhighs)
-                vs_process_check(p, vs_level_note(l, live));
+            if (!l->nhighs) vs_process_check(p, vs_level_note(l, live));
         }
 }
 
@@ -121,8 +112,7 @@ void vs_ranges_count(struct vs_process *p, uint64_t number, int device, int leve
 {
     struct vs_range *r = vs_id_map_get(&p->ranges.by_number, number);
     struct vs_series *s = &p->series;
-    if (!r || r->start_end || !r->open || !vs_series_device(s, device))
-        return;
+    if (!r || r->start_end || !r->open || !vs_series_device(s, device)) return;
     if (r->nmarks < s->count) { /* a device met only now: nothing was live there when the range began */
         struct vs_range_mark *marks = realloc(r->marks, sizeof *marks * s->count * VS_NLEVELS);
         if (!marks) {
@@ -134,8 +124,7 @@ void vs_ranges_count(struct vs_process *p, uint64_t number, int device, int leve
         r->nmarks = s->count;
     }
     for (unsigned d = 0; d < s->count; d++)
-        if (s->list[d]->device == device)
-            r->marks[d * VS_NLEVELS + (unsigned)level].allocations++;
+        if (s->list[d]->device == device) r->marks[d * VS_NLEVELS + (unsigned)level].allocations++;
 }
 
 static void write_memory(struct vs_process *p, const struct vs_range *r)
@@ -144,10 +133,8 @@ static void write_memory(struct vs_process *p, const struct vs_range *r)
         for (int level = 0; level < VS_NLEVELS; level++) {
             const struct vs_device_series *s = p->series.list[d];
             struct vs_range_mark m = {0};
-            if (d < r->nmarks)
-                m = r->marks[d * VS_NLEVELS + (unsigned)level];
-            if (s->level[level].events == m.event)
-                continue;
+            if (d < r->nmarks) m = r->marks[d * VS_NLEVELS + (unsigned)level];
+            if (s->level[level].events == m.event) continue;
             int64_t high = vs_level_high_since(&s->level[level], m.event);
             VS_PUT(p->store, VS_ST_RANGE_MEMORY, vs_int(vs_range_row(p, r->number)), vs_int(s->device),
                    vs_text(level == VS_LEVEL_HELD ? "held" : "sub"), vs_int(high > m.live ? high : m.live),
@@ -177,8 +164,7 @@ void vs_apply_range_begin(struct vs_process *p, const struct vs_rec *rec)
     r->start_end = rec->flags & VS_RF_START_END;
     r->open = true;
     r->references = 2; /* open, waits to be written */
-    if (!r->start_end)
-        mark_levels(p, r);
+    if (!r->start_end) mark_levels(p, r);
     vs_process_check(p, queue(p, r));
     p->changed = true;
 }
@@ -201,11 +187,9 @@ void vs_apply_range_end(struct vs_process *p, const struct vs_rec *rec)
     }
     if (!r->start_end) {
         write_memory(p, r);
-        if (!--p->ranges.open_stack)
-            vs_series_watch(&p->series, false);
+        if (!--p->ranges.open_stack) vs_series_watch(&p->series, false);
     }
-    if (r->written)
-        VS_PUT(p->store, VS_ST_RANGE_END, vs_int(vs_range_row(p, r->number)), vs_int(r->end_ns));
+    if (r->written) VS_PUT(p->store, VS_ST_RANGE_END, vs_int(vs_range_row(p, r->number)), vs_int(r->end_ns));
     vs_ranges_release(p, r);
     p->changed = true;
 }
@@ -236,8 +220,7 @@ void vs_ranges_finish(struct vs_process *p)
     vs_ranges_write(p);
     for (size_t i = 0; i < m->size; i++) {
         struct vs_range *r = m->slots[i].value;
-        if (r && r->open)
-            open[n++] = r;
+        if (r && r->open) open[n++] = r;
     }
     for (size_t i = 0; i < n; i++) /* each is still held for being open */
         vs_ranges_release(p, open[i]);
@@ -248,8 +231,7 @@ void vs_ranges_free(struct vs_process *p)
 {
     for (size_t i = 0; i < p->ranges.by_number.size; i++) {
         struct vs_range *r = p->ranges.by_number.slots[i].value;
-        if (r)
-            free(r->marks);
+        if (r) free(r->marks);
         free(r);
     }
     vs_id_map_free(&p->ranges.by_number);

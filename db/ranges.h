@@ -30,7 +30,7 @@ struct vs_range {
     uint64_t number; /* sequence number of its begin */
     struct vs_range *parent;
     int64_t name_id;
-    int64_t begin_ns, end_ns; /* end 0: open */
+    int64_t begin_ns, end_ns;   /* end 0: open */
     int64_t gpu_begin, gpu_end; /* of work launched in it or nested; end 0: none */
     uint64_t parent_number;
     uint32_t thread, domain, category, color, depth;
@@ -51,16 +51,16 @@ struct vs_ranges {
     struct vs_id_map by_number; /* all that are kept */
     struct vs_range **waiting;  /* rows not yet written, in the order of their begins */
     size_t nwaiting, room;
-    size_t open_stack;          /* push ranges open */
+    size_t open_stack; /* push ranges open */
     struct vs_range_total *totals;
     size_t ntotals, total_room;
     struct vs_id_map total_index; /* hash -> index + 1 of totals */
 };
 
-int64_t vs_ranges_name(const struct vs_process *p, uint64_t number); /* string row, 0: not known */
+int64_t vs_ranges_name(const struct vs_process *p, uint64_t number);                /* string row, 0: not known */
 void vs_ranges_count(struct vs_process *p, uint64_t number, int device, int level); /* an allocation made in it */
-struct vs_range *vs_ranges_hold(struct vs_process *p, uint64_t number); /* NULL: none of that number */
-void vs_ranges_release(struct vs_process *p, struct vs_range *r);       /* NULL is fine */
+struct vs_range *vs_ranges_hold(struct vs_process *p, uint64_t number);             /* NULL: none of that number */
+void vs_ranges_release(struct vs_process *p, struct vs_range *r);                   /* NULL is fine */
 void vs_ranges_gpu(struct vs_process *p, struct vs_range *r, int64_t begin_ns, int64_t end_ns);
 void vs_ranges_write(struct vs_process *p);
 void vs_ranges_finish(struct vs_process *p); /* nothing more comes: the spans of open ranges are final */

@@ -23,21 +23,17 @@ static void place(const struct vs_process *p, const struct vs_rec_region *r, str
     what->level = VS_LEVEL_SUB;
     if (!(r->h.flags & VS_RG_HEAP)) {
         parent = r->heap ? vs_address_map_get(&p->live.heaps, r->heap) : NULL;
-        if (!parent)
-            parent = heap_around(p, r->address);
+        if (!parent) parent = heap_around(p, r->address);
         around = vs_address_map_floor(&p->live.regions, r->address, &at);
         if (around && r->address - at < around->bytes && at != r->address && around->level == VS_LEVEL_SUB)
             parent = around; /* a region within a region */
     }
-    if (!parent)
-        parent = vs_live_torch_block(p, r->address);
-    if (!parent)
-        parent = vs_live_holder(p, r->address);
+    if (!parent) parent = vs_live_torch_block(p, r->address);
+    if (!parent) parent = vs_live_holder(p, r->address);
     if (parent) {
         what->parent_id = parent->id;
         what->device = parent->device;
-        if (parent->level == VS_LEVEL_SUB)
-            what->flags |= VS_FLAG_NESTED;
+        if (parent->level == VS_LEVEL_SUB) what->flags |= VS_FLAG_NESTED;
         return;
     }
     what->level = VS_LEVEL_HELD;
@@ -60,14 +56,12 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
     if (old) {
         what.name_id = rec->flags & VS_RG_RESIZE ? old->name_id : 0;
         what.category = rec->flags & VS_RG_RESIZE ? old->category : 0;
-        if (!(rec->flags & VS_RG_RESIZE))
-            p->unmatched[VS_SRC_NVTX]++;
+        if (!(rec->flags & VS_RG_RESIZE)) p->unmatched[VS_SRC_NVTX]++;
         vs_live_close(p, old, ts, r->range);
     }
     place(p, r, &what);
     struct vs_piece *x = vs_live_open(p, &what, ts);
-    if (x)
-        vs_process_check(p, vs_address_map_put(map, x->address, x));
+    if (x) vs_process_check(p, vs_address_map_put(map, x->address, x));
 }
 
 static void free_heap(struct vs_process *p, struct vs_piece *heap, int64_t ts, uint64_t range)
@@ -79,8 +73,7 @@ static void free_heap(struct vs_process *p, struct vs_piece *heap, int64_t ts, u
             vs_address_map_remove(&p->live.regions, at);
             vs_live_close(p, x, ts, range);
         }
-        if (++at == 0)
-            break;
+        if (++at == 0) break;
     }
     vs_live_close(p, heap, ts, range);
 }
@@ -91,18 +84,15 @@ void vs_apply_region_free(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_free *r = (const void *)rec;
     struct vs_piece *x = NULL;
-    if (rec->flags & VS_AF_UNDO)
-        return;
+    if (rec->flags & VS_AF_UNDO) return;
     int64_t ts = vs_process_lifetime(p, r->ts_ns);
     if (!(rec->flags & VS_RG_HEAP) && (x = vs_address_map_remove(&p->live.regions, r->address))) {
         vs_live_close(p, x, ts, r->range);
         return;
     }
     x = vs_address_map_remove(&p->live.heaps, r->address);
-    if (x)
-        free_heap(p, x, ts, r->range);
-    else
-        p->unmatched[VS_SRC_NVTX]++;
+    if (x) free_heap(p, x, ts, r->range);
+    else p->unmatched[VS_SRC_NVTX]++;
 }
 
 static enum vs_category category_of(const char *text, size_t bytes)
@@ -110,8 +100,7 @@ static enum vs_category category_of(const char *text, size_t bytes)
     const char *slash = memchr(text, '/', bytes);
     size_t n = slash ? (size_t)(slash - text) : bytes;
     for (int i = 1; i < VS_NCATEGORIES; i++)
-        if (strlen(vs_category_names[i]) == n && !memcmp(vs_category_names[i], text, n))
-            return (enum vs_category)i;
+        if (strlen(vs_category_names[i]) == n && !memcmp(vs_category_names[i], text, n)) return (enum vs_category)i;
     return VS_CAT_NONE;
 }
 
@@ -119,8 +108,7 @@ void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_region_name *r = (const void *)rec;
     struct vs_piece *x = vs_address_map_get(&p->live.regions, r->address);
-    if (!x)
-        x = vs_address_map_get(&p->live.heaps, r->address);
+    if (!x) x = vs_address_map_get(&p->live.heaps, r->address);
     if (!x) {
         p->unmatched[VS_SRC_NVTX]++;
         return;
@@ -146,21 +134,15 @@ void vs_apply_nccl_label(struct vs_process *p, const struct vs_rec *rec)
     uint64_t at = r->address, limit = r->bytes ? r->bytes : 1;
     struct vs_piece *x = vs_live_holder(p, r->address);
     struct vs_mapping *m;
-    if (rec->flags != VS_NL_ALLOC || !x)
-        return;
-    if (x->level == VS_LEVEL_HELD)
-        vs_live_relabel(p, x, VS_SE_NCCL, VS_LEVEL_HELD, ts);
+    if (rec->flags != VS_NL_ALLOC || !x) return;
+    if (x->level == VS_LEVEL_HELD) vs_live_relabel(p, x, VS_SE_NCCL, VS_LEVEL_HELD, ts);
     while ((x = vs_address_map_ceiling(&p->live.driver, at, &at)) && at - r->address < limit) {
-        if (x->level == VS_LEVEL_HELD)
-            vs_live_relabel(p, x, VS_SE_NCCL, VS_LEVEL_HELD, ts);
-        if (++at == 0)
-            break;
+        if (x->level == VS_LEVEL_HELD) vs_live_relabel(p, x, VS_SE_NCCL, VS_LEVEL_HELD, ts);
+        if (++at == 0) break;
     }
     at = r->address;
     while ((m = vs_address_map_ceiling(&p->live.mappings, at, &at)) && at - r->address < limit) {
-        if (m->physical->piece)
-            vs_live_relabel(p, m->physical->piece, VS_SE_NCCL, VS_LEVEL_HELD, ts);
-        if (++at == 0)
-            break;
+        if (m->physical->piece) vs_live_relabel(p, m->physical->piece, VS_SE_NCCL, VS_LEVEL_HELD, ts);
+        if (++at == 0) break;
     }
 }

@@ -14,31 +14,31 @@
 struct vs_timeline;
 
 /* X(ID, name in peak_data and timeline). The first two are the levels; up to HOST the sources of table allocation. */
-#define VS_SERIES(X)                       \
-    X(HELD, "held")                        \
-    X(SUB, "sub")                          \
-    X(TORCH, "torch")                      \
-    X(CUDA, "cuda")                        \
-    X(CUDA_ASYNC, "cuda_async")            \
-    X(MANAGED, "managed")                  \
-    X(PINNED, "pinned")                    \
-    X(ARRAY, "array")                      \
-    X(STATIC, "static")                    \
-    X(NCCL, "nccl")                        \
-    X(REGION, "region")                    \
-    X(HOST, "host")                        \
-    X(DRIVER_USED, "driver_used")          \
-    X(TORCH_ALLOCATED, "torch_allocated")  \
+#define VS_SERIES(X)                                                                                                   \
+    X(HELD, "held")                                                                                                    \
+    X(SUB, "sub")                                                                                                      \
+    X(TORCH, "torch")                                                                                                  \
+    X(CUDA, "cuda")                                                                                                    \
+    X(CUDA_ASYNC, "cuda_async")                                                                                        \
+    X(MANAGED, "managed")                                                                                              \
+    X(PINNED, "pinned")                                                                                                \
+    X(ARRAY, "array")                                                                                                  \
+    X(STATIC, "static")                                                                                                \
+    X(NCCL, "nccl")                                                                                                    \
+    X(REGION, "region")                                                                                                \
+    X(HOST, "host")                                                                                                    \
+    X(DRIVER_USED, "driver_used")                                                                                      \
+    X(TORCH_ALLOCATED, "torch_allocated")                                                                              \
     X(TORCH_RESERVED, "torch_reserved")
 enum vs_series_id {
 #define X(id, name) VS_SE_##id,
     VS_SERIES(X)
 #undef X
-    VS_NSERIES
+        VS_NSERIES
 };
 extern const char *const vs_series_names[VS_NSERIES];
 
-#define VS_NLEVELS 2  /* held, sub */
+#define VS_NLEVELS  2   /* held, sub */
 #define VS_NDEVICES 129 /* -1 (host) to 127, what an int8_t holds */
 
 struct vs_meter {
@@ -83,7 +83,7 @@ struct vs_device_series {
     struct vs_level level[VS_NLEVELS];
 };
 struct vs_series {
-    struct vs_device_series *of[VS_NDEVICES]; /* by device + 1 */
+    struct vs_device_series *of[VS_NDEVICES];   /* by device + 1 */
     struct vs_device_series *list[VS_NDEVICES]; /* in the order they were met */
     unsigned count;
     int64_t origin_ns;

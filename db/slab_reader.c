@@ -18,12 +18,10 @@
 static int read_control(const char *memory, struct vs_control *c)
 {
     char path[300];
-    if (!memory[0])
-        return -ENOENT;
+    if (!memory[0]) return -ENOENT;
     snprintf(path, sizeof path, "%s/" VS_CONTROL_NAME, memory);
     int err = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
+    if (fd < 0) return -errno;
     if (pread(fd, c, sizeof *c, 0) != (ssize_t)sizeof *c || c->magic != VS_CONTROL_MAGIC ||
         c->version != VS_FORMAT_VERSION || c->slab_bytes != VS_SLAB_BYTES || c->chunk_slabs != VS_CHUNK_SLABS)
         err = -EPROTO;
@@ -45,9 +43,10 @@ int vs_memory_identity(const char *memory, struct vs_identity *who, char folder[
 {
     struct vs_control c;
     int err = read_control(memory, &c);
-    if (err)
-        return err;
-    *who = (struct vs_identity){.pid = c.pid, .pid_start = c.pid_start, .pid_namespace = c.pid_namespace,
+    if (err) return err;
+    *who = (struct vs_identity){.pid = c.pid,
+                                .pid_start = c.pid_start,
+                                .pid_namespace = c.pid_namespace,
                                 .start_ns = (int64_t)(c.start_ns & INT64_MAX),
                                 .start_real_ns = (int64_t)(c.start_real_ns & INT64_MAX)};
     memcpy(who->boot_id, c.boot_id, sizeof who->boot_id);
@@ -70,8 +69,7 @@ int vs_memory_counters(const char *memory, const struct vs_identity *who, struct
     struct vs_control c;
     int err = read_own_control(memory, who, &c);
     memset(out, 0, sizeof *out);
-    if (err)
-        return err;
+    if (err) return err;
     out->control = out->known = true;
     out->state = c.state;
     out->delivered_ns = c.delivered_ns;
@@ -132,20 +130,17 @@ static void walk(struct vs_process *p, const unsigned char *slab, uint32_t from,
 }
 
 /* Calls for each slab that is there; its contents may be of any filling. */
-static int each_slab(struct vs_process *p, void (*fn)(struct vs_process *, unsigned, const unsigned char *, const void *),
-                     const void *arg)
+static int each_slab(struct vs_process *p,
+                     void (*fn)(struct vs_process *, unsigned, const unsigned char *, const void *), const void *arg)
 {
     struct vs_control c;
     int err = read_own_control(p->memory, &p->who, &c);
-    if (err)
-        return err == -ENOENT || err == -EPROTO ? 0 : err;
+    if (err) return err == -ENOENT || err == -EPROTO ? 0 : err;
     unsigned char *chunk = malloc(CHUNK_BYTES);
-    if (!chunk)
-        return -ENOMEM;
+    if (!chunk) return -ENOMEM;
     for (unsigned i = 0; i < c.chunks && i < VS_MAX_CHUNKS; i++) {
         int fd = open_chunk(p->memory, i);
-        if (fd < 0)
-            continue;
+        if (fd < 0) continue;
         ssize_t n = pread(fd, chunk, CHUNK_BYTES, 0);
         close(fd);
         for (unsigned k = 0; k < VS_CHUNK_SLABS && n >= (ssize_t)((k + 1) * (size_t)VS_SLAB_BYTES); k++) {
@@ -165,8 +160,7 @@ static void take(struct vs_process *p, unsigned index, const unsigned char *slab
     uint32_t from = c->end && c->serial == s->serial ? c->end : VS_SLAB_RECORDS;
     if (c->end && c->serial > s->serial) /* a slab is never filled backwards */
         p->damage = true;
-    else
-        walk(p, slab, from, VS_SLAB_BYTES);
+    else walk(p, slab, from, VS_SLAB_BYTES);
 }
 
 int vs_memory_take(struct vs_process *p, const struct vs_cover *cover)
@@ -180,15 +174,13 @@ static void mend(struct vs_process *p, unsigned index, const unsigned char *slab
     (void)arg;
     for (unsigned i = 0; i < p->nholes; i++) {
         const struct vs_hole *h = &p->holes[i];
-        if (h->slab == index && h->serial == s->serial && h->end <= VS_SLAB_BYTES)
-            walk(p, slab, h->begin, h->end);
+        if (h->slab == index && h->serial == s->serial && h->end <= VS_SLAB_BYTES) walk(p, slab, h->begin, h->end);
     }
 }
 
 void vs_memory_mend(struct vs_process *p)
 {
-    if (p->nholes)
-        vs_process_check(p, each_slab(p, mend, NULL));
+    if (p->nholes) vs_process_check(p, each_slab(p, mend, NULL));
     p->nholes = 0;
 }
 
@@ -198,12 +190,10 @@ int vs_memory_remove(const char *memory, const struct vs_identity *who)
     struct vs_control c;
     char path[300];
     int err = read_own_control(memory, who, &c);
-    if (err)
-        return err == -ENOENT ? 0 : err;
+    if (err) return err == -ENOENT ? 0 : err;
     for (unsigned i = 0; i < VS_MAX_CHUNKS; i++) {
         snprintf(path, sizeof path, "%s/" VS_SLABS_NAME "%u", memory, i);
-        if (unlink(path) && errno == ENOENT && i >= c.chunks)
-            break;
+        if (unlink(path) && errno == ENOENT && i >= c.chunks) break;
     }
     snprintf(path, sizeof path, "%s/" VS_CONTROL_NAME, memory);
     unlink(path);

@@ -28,14 +28,13 @@ static const struct {
     VS_INSERTS(X)
 #undef X
 #define X(id, text) [VS_ST_##id] = {text, 0},
-    VS_CHANGES(X)
+        VS_CHANGES(X)
 #undef X
 };
 
 void vs_store_fail(struct vs_store *s, int code, const char *what)
 {
-    if (s->err)
-        return;
+    if (s->err) return;
     s->err = -code;
     snprintf(s->message, sizeof s->message, "%s", what);
 }
@@ -43,18 +42,13 @@ void vs_store_fail(struct vs_store *s, int code, const char *what)
 static int errno_of(int rc)
 {
     switch (rc & 0xff) {
-    case SQLITE_FULL:
-        return ENOSPC;
+    case SQLITE_FULL: return ENOSPC;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return EBUSY;
-    case SQLITE_NOMEM:
-        return ENOMEM;
+    case SQLITE_LOCKED: return EBUSY;
+    case SQLITE_NOMEM: return ENOMEM;
     case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return EACCES;
-    default:
-        return EIO;
+    case SQLITE_PERM: return EACCES;
+    default: return EIO;
     }
 }
 
@@ -65,52 +59,42 @@ void vs_store_database_failed(struct vs_store *s, int rc)
 
 static void run(struct vs_store *s, const char *sql)
 {
-    if (s->err)
-        return;
+    if (s->err) return;
     int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-    if (rc != SQLITE_OK)
-        vs_store_database_failed(s, rc);
+    if (rc != SQLITE_OK) vs_store_database_failed(s, rc);
 }
 
 static sqlite3_stmt *prepared(struct vs_store *s, enum vs_statement st)
 {
     char sql[256];
-    if (s->statement[st])
-        return s->statement[st];
+    if (s->statement[st]) return s->statement[st];
     if (statements[st].columns) {
         int at = snprintf(sql, sizeof sql, "INSERT %s VALUES(?", statements[st].sql);
-        for (int i = 1; i < statements[st].columns; i++)
-            at += snprintf(sql + at, sizeof sql - (size_t)at, ",?");
+        for (int i = 1; i < statements[st].columns; i++) at += snprintf(sql + at, sizeof sql - (size_t)at, ",?");
         snprintf(sql + at, sizeof sql - (size_t)at, ")");
     }
-    int rc = sqlite3_prepare_v3(s->db, statements[st].columns ? sql : statements[st].sql, -1,
-                                SQLITE_PREPARE_PERSISTENT, &s->statement[st], NULL);
-    if (rc != SQLITE_OK)
-        vs_store_database_failed(s, rc);
+    int rc = sqlite3_prepare_v3(s->db, statements[st].columns ? sql : statements[st].sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                &s->statement[st], NULL);
+    if (rc != SQLITE_OK) vs_store_database_failed(s, rc);
     return s->statement[st];
 }
 
 void vs_store_run(struct vs_store *s, sqlite3_stmt *q)
 {
     int rc = sqlite3_step(q);
-    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-        vs_store_database_failed(s, rc);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW) vs_store_database_failed(s, rc);
     sqlite3_reset(q);
 }
 
 void vs_store_put(struct vs_store *s, enum vs_statement st, const struct vs_value *values, int n)
 {
     sqlite3_stmt *q;
-    if (s->muted || s->err || !(q = prepared(s, st)))
-        return;
+    if (s->muted || s->err || !(q = prepared(s, st))) return;
     for (int i = 0; i < n; i++) {
         const struct vs_value *v = &values[i];
-        if (v->is_text && v->text)
-            sqlite3_bind_text(q, i + 1, v->text, -1, SQLITE_STATIC);
-        else if (v->number != VS_NONE)
-            sqlite3_bind_int64(q, i + 1, v->number);
-        else
-            sqlite3_bind_null(q, i + 1);
+        if (v->is_text && v->text) sqlite3_bind_text(q, i + 1, v->text, -1, SQLITE_STATIC);
+        else if (v->number != VS_NONE) sqlite3_bind_int64(q, i + 1, v->number);
+        else sqlite3_bind_null(q, i + 1);
     }
     vs_store_run(s, q);
     s->rows++;
@@ -121,8 +105,7 @@ static void make_schema(struct vs_store *s)
     char created[32] = "", version[16];
     time_t now = time(NULL);
     struct tm tm;
-    if (gmtime_r(&now, &tm))
-        strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (gmtime_r(&now, &tm)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &tm);
     snprintf(version, sizeof version, "%d", VS_SCHEMA_VERSION);
     run(s, "BEGIN IMMEDIATE");
     run(s, vs_schema_sql);
@@ -137,8 +120,7 @@ static void make_schema(struct vs_store *s)
 static void set_up(struct vs_store *s, bool empty)
 {
     sqlite3_busy_timeout(s->db, 2000);
-    if (empty)
-        run(s, "PRAGMA page_size=16384");
+    if (empty) run(s, "PRAGMA page_size=16384");
     run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=FILE;"
            "PRAGMA wal_autocheckpoint=4096; PRAGMA journal_size_limit=0");
 }
@@ -149,25 +131,19 @@ int vs_store_open(const char *path, struct vs_store **out, struct vs_error *e)
     bool empty = true;
     sqlite3_stmt *q = NULL;
     struct vs_store *s = calloc(1, sizeof *s);
-    if (!s)
-        return vs_fail(e, ENOMEM, "out of memory");
+    if (!s) return vs_fail(e, ENOMEM, "out of memory");
     rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "SELECT 1 FROM sqlite_master LIMIT 1", -1, &q, NULL);
-    if (rc == SQLITE_OK)
-        empty = sqlite3_step(q) == SQLITE_DONE;
+    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(s->db, "SELECT 1 FROM sqlite_master LIMIT 1", -1, &q, NULL);
+    if (rc == SQLITE_OK) empty = sqlite3_step(q) == SQLITE_DONE;
     sqlite3_finalize(q);
     if (rc != SQLITE_OK) {
         err = vs_fail(e, errno_of(rc), "cannot open %s: %s", path, s->db ? sqlite3_errmsg(s->db) : "out of memory");
         goto out;
     }
-    if (!empty && (err = vs_format_check_version(s->db, path, e)))
-        goto out;
+    if (!empty && (err = vs_format_check_version(s->db, path, e))) goto out;
     set_up(s, empty);
-    if (empty)
-        make_schema(s);
-    if (!s->err)
-        vs_store_load_strings(s);
+    if (empty) make_schema(s);
+    if (!s->err) vs_store_load_strings(s);
     if (s->err) {
         err = vs_fail(e, -s->err, "cannot write %s: %s", path, s->message);
         goto out;
@@ -181,12 +157,9 @@ out:
 
 void vs_store_close(struct vs_store *s)
 {
-    if (!s)
-        return;
-    if (s->db && !sqlite3_get_autocommit(s->db))
-        vs_store_rollback(s);
-    for (int i = 0; i < VS_NSTATEMENTS; i++)
-        sqlite3_finalize(s->statement[i]);
+    if (!s) return;
+    if (s->db && !sqlite3_get_autocommit(s->db)) vs_store_rollback(s);
+    for (int i = 0; i < VS_NSTATEMENTS; i++) sqlite3_finalize(s->statement[i]);
     sqlite3_finalize(s->string_insert);
     sqlite3_finalize(s->state_get);
     sqlite3_finalize(s->string_get);
@@ -217,8 +190,7 @@ int vs_store_commit(struct vs_store *s)
 void vs_store_rollback(struct vs_store *s)
 {
     for (int i = 0; i < VS_NSTATEMENTS; i++)
-        if (s->statement[i])
-            sqlite3_reset(s->statement[i]);
+        if (s->statement[i]) sqlite3_reset(s->statement[i]);
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     s->err = 0;
     s->message[0] = 0;
@@ -234,8 +206,7 @@ int vs_store_index(struct vs_store *s)
 
 int vs_store_settle(struct vs_store *s)
 {
-    if (s->err)
-        return s->err;
+    if (s->err) return s->err;
     sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_exec(s->db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);

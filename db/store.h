@@ -23,51 +23,51 @@ struct sqlite3;
 #define VS_NONE INT64_MIN /* an integer that is not known: stored as NULL */
 
 /* X(id, table, number of columns): rows of every column in the order of schema.sql */
-#define VS_INSERTS(X)                            \
-    X(ALLOCATION, "INTO allocation", 20)         \
-    X(FAILURE, "INTO allocation_failure", 12)    \
-    X(RANGE, "INTO range", 12)                   \
-    X(MARK, "INTO mark", 7)                      \
-    X(RANGE_MEMORY, "INTO range_memory_data", 6) \
-    X(KERNEL, "INTO kernel", 23)                 \
-    X(TRANSFER, "INTO transfer", 15)             \
-    X(API_CALL, "INTO api_call", 7)              \
-    X(COMMUNICATOR, "OR REPLACE INTO communicator", 12) \
-    X(COLLECTIVE, "OR REPLACE INTO collective", 20)     \
-    X(SNAPSHOT, "INTO snapshot", 7)              \
-    X(DEVICE_SAMPLE, "INTO device_sample", 6)    \
-    X(POOL_SAMPLE, "INTO pool_sample", 7)        \
-    X(GAP, "INTO gap", 5)                        \
-    X(THREAD, "OR REPLACE INTO thread", 4)       \
-    X(DEVICE, "OR REPLACE INTO device", 6)       \
-    X(SETTING, "OR REPLACE INTO setting", 3)     \
-    X(PROCESS, "OR REPLACE INTO process", 24)    \
-    X(LOSS, "OR REPLACE INTO loss", 4)           \
-    X(BALANCE, "OR REPLACE INTO balance", 5)     \
-    X(OVERHEAD, "OR REPLACE INTO overhead", 4)   \
-    X(PEAK, "OR REPLACE INTO peak_data", 9)      \
-    X(AT_PEAK, "INTO at_peak", 9)                \
-    X(TIMELINE, "OR REPLACE INTO timeline", 8)   \
-    X(KERNEL_TOTAL, "INTO kernel_total", 8)      \
-    X(RANGE_TOTAL, "INTO range_total", 7)        \
-    X(STATE, "OR REPLACE INTO ingest_state", 3)  \
+#define VS_INSERTS(X)                                                                                                  \
+    X(ALLOCATION, "INTO allocation", 20)                                                                               \
+    X(FAILURE, "INTO allocation_failure", 12)                                                                          \
+    X(RANGE, "INTO range", 12)                                                                                         \
+    X(MARK, "INTO mark", 7)                                                                                            \
+    X(RANGE_MEMORY, "INTO range_memory_data", 6)                                                                       \
+    X(KERNEL, "INTO kernel", 23)                                                                                       \
+    X(TRANSFER, "INTO transfer", 15)                                                                                   \
+    X(API_CALL, "INTO api_call", 7)                                                                                    \
+    X(COMMUNICATOR, "OR REPLACE INTO communicator", 12)                                                                \
+    X(COLLECTIVE, "OR REPLACE INTO collective", 20)                                                                    \
+    X(SNAPSHOT, "INTO snapshot", 7)                                                                                    \
+    X(DEVICE_SAMPLE, "INTO device_sample", 6)                                                                          \
+    X(POOL_SAMPLE, "INTO pool_sample", 7)                                                                              \
+    X(GAP, "INTO gap", 5)                                                                                              \
+    X(THREAD, "OR REPLACE INTO thread", 4)                                                                             \
+    X(DEVICE, "OR REPLACE INTO device", 6)                                                                             \
+    X(SETTING, "OR REPLACE INTO setting", 3)                                                                           \
+    X(PROCESS, "OR REPLACE INTO process", 24)                                                                          \
+    X(LOSS, "OR REPLACE INTO loss", 4)                                                                                 \
+    X(BALANCE, "OR REPLACE INTO balance", 5)                                                                           \
+    X(OVERHEAD, "OR REPLACE INTO overhead", 4)                                                                         \
+    X(PEAK, "OR REPLACE INTO peak_data", 9)                                                                            \
+    X(AT_PEAK, "INTO at_peak", 9)                                                                                      \
+    X(TIMELINE, "OR REPLACE INTO timeline", 8)                                                                         \
+    X(KERNEL_TOTAL, "INTO kernel_total", 8)                                                                            \
+    X(RANGE_TOTAL, "INTO range_total", 7)                                                                              \
+    X(STATE, "OR REPLACE INTO ingest_state", 3)                                                                        \
     X(META, "OR REPLACE INTO meta", 2)
 
 /* X(id, SQL) */
-#define VS_CHANGES(X)                                                                                              \
-    X(ALLOCATION_CHANGE, "UPDATE allocation SET free_ts_ns=?2, free_thread_id=?3, free_range_id=?4, level=?5, "    \
-                         "parent_id=?6, source=?7, address=?8, flags=?9, category=?10, name_id=?11 WHERE id=?1")   \
-    X(RANGE_END, "UPDATE range SET end_ns=?2 WHERE id=?1")                                                         \
-    X(ABANDON, "UPDATE process SET ended='killed' WHERE id=?1 AND ended='running'")                                  \
-    X(GAP_END, "UPDATE gap SET end_ns=?4 WHERE process_id=?1 AND source=?2 AND begin_ns=?3")                       \
-    X(STRING_TEXT, "UPDATE string SET text=?2 WHERE id=?1")                                                        \
-    X(COLLECTIVE_ORDER, "UPDATE collective SET sequence=o.n FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id)-1 AS n " \
-                        "FROM collective WHERE communicator_id=?1 AND sequence IS NOT NULL) o "                    \
-                        "WHERE collective.id=o.id")                                                                \
-    X(CLEAR_TIMELINE, "DELETE FROM timeline WHERE process_id=?1 AND device=?2 AND series=?3")                      \
-    X(CLEAR_AT_PEAK, "DELETE FROM at_peak WHERE process_id=?1")                                                    \
-    X(CLEAR_KERNEL_TOTAL, "DELETE FROM kernel_total WHERE process_id=?1")                                          \
-    X(CLEAR_RANGE_TOTAL, "DELETE FROM range_total WHERE process_id=?1")                                            \
+#define VS_CHANGES(X)                                                                                                  \
+    X(ALLOCATION_CHANGE, "UPDATE allocation SET free_ts_ns=?2, free_thread_id=?3, free_range_id=?4, level=?5, "        \
+                         "parent_id=?6, source=?7, address=?8, flags=?9, category=?10, name_id=?11 WHERE id=?1")       \
+    X(RANGE_END, "UPDATE range SET end_ns=?2 WHERE id=?1")                                                             \
+    X(ABANDON, "UPDATE process SET ended='killed' WHERE id=?1 AND ended='running'")                                    \
+    X(GAP_END, "UPDATE gap SET end_ns=?4 WHERE process_id=?1 AND source=?2 AND begin_ns=?3")                           \
+    X(STRING_TEXT, "UPDATE string SET text=?2 WHERE id=?1")                                                            \
+    X(COLLECTIVE_ORDER, "UPDATE collective SET sequence=o.n FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id)-1 AS n "  \
+                        "FROM collective WHERE communicator_id=?1 AND sequence IS NOT NULL) o "                        \
+                        "WHERE collective.id=o.id")                                                                    \
+    X(CLEAR_TIMELINE, "DELETE FROM timeline WHERE process_id=?1 AND device=?2 AND series=?3")                          \
+    X(CLEAR_AT_PEAK, "DELETE FROM at_peak WHERE process_id=?1")                                                        \
+    X(CLEAR_KERNEL_TOTAL, "DELETE FROM kernel_total WHERE process_id=?1")                                              \
+    X(CLEAR_RANGE_TOTAL, "DELETE FROM range_total WHERE process_id=?1")                                                \
     X(CLEAR_LOSS, "DELETE FROM loss WHERE process_id=?1")
 
 enum vs_statement {
@@ -75,9 +75,9 @@ enum vs_statement {
     VS_INSERTS(X)
 #undef X
 #define X(id, sql) VS_ST_##id,
-    VS_CHANGES(X)
+        VS_CHANGES(X)
 #undef X
-    VS_NSTATEMENTS
+            VS_NSTATEMENTS
 };
 
 struct vs_value {
@@ -85,16 +85,23 @@ struct vs_value {
     int64_t number;
     bool is_text;
 };
-static inline struct vs_value vs_int(int64_t n) { return (struct vs_value){NULL, n, false}; } /* VS_NONE: NULL */
-static inline struct vs_value vs_text(const char *t) { return (struct vs_value){t, VS_NONE, true}; } /* NULL: NULL */
+static inline struct vs_value vs_int(int64_t n)
+{
+    return (struct vs_value){NULL, n, false};
+} /* VS_NONE: NULL */
+static inline struct vs_value vs_text(const char *t)
+{
+    return (struct vs_value){t, VS_NONE, true};
+} /* NULL: NULL */
 
 /* Binds and runs. Texts must live until it returns. */
 void vs_store_put(struct vs_store *s, enum vs_statement st, const struct vs_value *values, int n);
-#define VS_PUT(store, st, ...)                                                     \
-    vs_store_put((store), (st), (const struct vs_value[]){__VA_ARGS__},            \
+#define VS_PUT(store, st, ...)                                                                                         \
+    vs_store_put((store), (st), (const struct vs_value[]){__VA_ARGS__},                                                \
                  (int)(sizeof((const struct vs_value[]){__VA_ARGS__}) / sizeof(struct vs_value)))
 
-int vs_store_open(const char *path, struct vs_store **out, struct vs_error *e); /* an existing file; empty: gets the schema */
+int vs_store_open(const char *path, struct vs_store **out,
+                  struct vs_error *e);   /* an existing file; empty: gets the schema */
 void vs_store_close(struct vs_store *s); /* rolls back what is not committed */
 struct sqlite3 *vs_store_handle(struct vs_store *s);
 
@@ -103,7 +110,7 @@ int vs_store_commit(struct vs_store *s);
 void vs_store_rollback(struct vs_store *s); /* and forgets the sticky error */
 int vs_store_index(struct vs_store *s);     /* what views need; cheap when it is there */
 int vs_store_forget(struct vs_store *s, int64_t process, int64_t base, int64_t rows); /* all rows of a process */
-int vs_store_settle(struct vs_store *s);    /* moves all into the one file, durably */
+int vs_store_settle(struct vs_store *s); /* moves all into the one file, durably */
 
 void vs_store_fail(struct vs_store *s, int code, const char *what); /* the first one sticks; code > 0 */
 int vs_store_error(const struct vs_store *s);

@@ -22,7 +22,6 @@ struct vs_store {
     char message[256];
 };
 
-
 void vs_store_database_failed(struct vs_store *s, int rc); /* makes SQLite's error stick */
 void vs_store_run(struct vs_store *s, sqlite3_stmt *q);    /* one step of a bound statement, then ready for the next */
 int vs_store_load_strings(struct vs_store *s);

@@ -24,8 +24,7 @@ int vs_store_load_strings(struct vs_store *s)
         if (text && vs_interned_add(&s->interned, text, (size_t)sqlite3_column_bytes(q, 1), s->next_string - 1))
             rc = SQLITE_NOMEM;
     }
-    if (rc != SQLITE_DONE)
-        vs_store_database_failed(s, rc);
+    if (rc != SQLITE_DONE) vs_store_database_failed(s, rc);
     sqlite3_finalize(q);
     return s->err;
 }
@@ -53,8 +52,7 @@ int64_t vs_store_string(struct vs_store *s, const char *bytes, size_t n)
     int64_t id = vs_interned_find(&s->interned, bytes, n);
     size_t length;
     char *clean;
-    if (id)
-        return id;
+    if (id) return id;
     if (s->err || !(clean = vs_text_clean(bytes, n, &length))) {
         vs_store_fail(s, ENOMEM, "out of memory");
         return VS_NONE;
@@ -62,8 +60,7 @@ int64_t vs_store_string(struct vs_store *s, const char *bytes, size_t n)
     id = vs_interned_find(&s->interned, clean, length);
     if (!id) {
         id = insert_string(s, clean);
-        if (vs_interned_add(&s->interned, clean, length, id))
-            vs_store_fail(s, ENOMEM, "out of memory");
+        if (vs_interned_add(&s->interned, clean, length, id)) vs_store_fail(s, ENOMEM, "out of memory");
     }
     free(clean);
     return id;
@@ -78,10 +75,8 @@ void vs_store_string_fill(struct vs_store *s, int64_t id, const char *bytes, siz
 {
     size_t length;
     char *clean = vs_text_clean(bytes, n, &length);
-    if (!clean || vs_interned_add(&s->interned, clean, length, id))
-        vs_store_fail(s, ENOMEM, "out of memory");
-    else
-        VS_PUT(s, VS_ST_STRING_TEXT, vs_int(id), vs_text(clean));
+    if (!clean || vs_interned_add(&s->interned, clean, length, id)) vs_store_fail(s, ENOMEM, "out of memory");
+    else VS_PUT(s, VS_ST_STRING_TEXT, vs_int(id), vs_text(clean));
     free(clean);
 }
 
@@ -99,8 +94,7 @@ int64_t vs_store_state(struct vs_store *s, int64_t process, const char *key)
 {
     sqlite3_stmt *q = find_state(s, process, key);
     int64_t value = q && sqlite3_column_type(q, 0) == SQLITE_INTEGER ? sqlite3_column_int64(q, 0) : VS_NONE;
-    if (s->state_get)
-        sqlite3_reset(s->state_get);
+    if (s->state_get) sqlite3_reset(s->state_get);
     return value;
 }
 
@@ -109,8 +103,7 @@ char *vs_store_state_text(struct vs_store *s, int64_t process, const char *key)
     sqlite3_stmt *q = find_state(s, process, key);
     const char *value = q ? (const char *)sqlite3_column_text(q, 0) : NULL;
     char *copy = value ? strdup(value) : NULL;
-    if (s->state_get)
-        sqlite3_reset(s->state_get);
+    if (s->state_get) sqlite3_reset(s->state_get);
     return copy;
 }
 
@@ -131,9 +124,11 @@ char *vs_store_string_text(struct vs_store *s, int64_t id)
 int vs_store_forget(struct vs_store *s, int64_t process, int64_t base, int64_t rows)
 {
     static const char *const tables[] = {
-        "thread", "device", "setting", "allocation", "allocation_failure", "range", "mark", "kernel", "transfer",
-        "api_call", "communicator", "collective", "snapshot", "device_sample", "pool_sample", "phase", "loss",
-        "balance", "gap", "overhead", "peak_data", "at_peak", "timeline", "kernel_total", "range_total",
+        "thread",       "device",     "setting",  "allocation",    "allocation_failure",
+        "range",        "mark",       "kernel",   "transfer",      "api_call",
+        "communicator", "collective", "snapshot", "device_sample", "pool_sample",
+        "phase",        "loss",       "balance",  "gap",           "overhead",
+        "peak_data",    "at_peak",    "timeline", "kernel_total",  "range_total",
     };
     char sql[160];
     for (size_t i = 0; !s->err && i < sizeof tables / sizeof *tables; i++) {
@@ -145,8 +140,10 @@ int vs_store_forget(struct vs_store *s, int64_t process, int64_t base, int64_t r
              (long long)(base + rows));
     if (!s->err && sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         vs_store_database_failed(s, sqlite3_errcode(s->db));
-    snprintf(sql, sizeof sql, "DELETE FROM ingest_state WHERE process_id=%lld AND (key IN ('log_at', 'slabs_at', "
-             "'final') OR key LIKE 'string %%')", (long long)process);
+    snprintf(sql, sizeof sql,
+             "DELETE FROM ingest_state WHERE process_id=%lld AND (key IN ('log_at', 'slabs_at', "
+             "'final') OR key LIKE 'string %%')",
+             (long long)process);
     if (!s->err && sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         vs_store_database_failed(s, sqlite3_errcode(s->db));
     return s->err;

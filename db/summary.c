@@ -35,15 +35,14 @@ static void write_timelines(struct vs_process *p, const struct vs_device_series 
 {
     for (int id = 0; id < VS_NSERIES; id++) {
         struct vs_timeline *t = d->meter[id].timeline;
-        if (!t || !t->changed)
-            continue;
+        if (!t || !t->changed) continue;
         VS_PUT(p->store, VS_ST_CLEAR_TIMELINE, vs_int(p->id), vs_int(d->device), vs_text(vs_series_names[id]));
         for (unsigned i = 0; i < t->used; i++) {
             const struct vs_bucket *b = &t->bucket[i];
             if (b->min <= b->max)
                 VS_PUT(p->store, VS_ST_TIMELINE, vs_int(p->id), vs_int(d->device), vs_text(vs_series_names[id]),
-                       vs_int(t->origin_ns + ((int64_t)i << t->shift)), vs_int((int64_t)1 << t->shift),
-                       vs_int(b->min), vs_int(b->max), vs_int(b->last));
+                       vs_int(t->origin_ns + ((int64_t)i << t->shift)), vs_int((int64_t)1 << t->shift), vs_int(b->min),
+                       vs_int(b->max), vs_int(b->last));
         }
         t->changed = vs_store_muted(p->store);
     }
@@ -54,11 +53,9 @@ static int copy_groups(const struct vs_groups *from, struct vs_groups *to)
 {
     *to = *from;
     to->slots = NULL;
-    if (!from->size)
-        return 0;
+    if (!from->size) return 0;
     to->slots = malloc(from->size * sizeof *to->slots);
-    if (!to->slots)
-        return -ENOMEM;
+    if (!to->slots) return -ENOMEM;
     memcpy(to->slots, from->slots, from->size * sizeof *to->slots);
     return 0;
 }
@@ -67,8 +64,7 @@ static void write_groups(struct vs_process *p, const struct vs_device_series *d,
 {
     for (size_t i = 0; i < g->size; i++) {
         const struct vs_group *s = &g->slots[i];
-        if (s->generation != g->generation)
-            continue;
+        if (s->generation != g->generation) continue;
         char *name = s->range_name ? vs_store_string_text(p->store, s->range_name) : NULL;
         VS_PUT(p->store, VS_ST_AT_PEAK, vs_int(p->id), vs_int(d->device),
                vs_text(level == VS_LEVEL_HELD ? "held" : "sub"), vs_text(vs_series_names[s->source]),
@@ -85,12 +81,16 @@ static void write_at_peak(struct vs_process *p)
     memset(copies, 0, sizeof copies);
     for (unsigned i = 0; i < p->series.count; i++)
         for (int level = 0; level < VS_NLEVELS; level++)
-            vs_process_check(p, copy_groups(&p->series.list[i]->level[level].groups,
-                                            &copies[p->series.list[i]->device + 1][level]));
+            vs_process_check(
+                p, copy_groups(&p->series.list[i]->level[level].groups, &copies[p->series.list[i]->device + 1][level]));
     for (const struct vs_piece *x = p->live.first; x; x = x->next) {
         const struct vs_device_series *d = p->series.of[x->device + 1];
-        struct vs_group g = {.range = x->alloc_range, .range_name = x->range_name, .bytes = (int64_t)x->bytes,
-                             .count = 1, .source = x->source, .category = x->category};
+        struct vs_group g = {.range = x->alloc_range,
+                             .range_name = x->range_name,
+                             .bytes = (int64_t)x->bytes,
+                             .count = 1,
+                             .source = x->source,
+                             .category = x->category};
         if (x->in_level && d && x->alloc_ts <= d->meter[x->level].peak_ts)
             vs_process_check(p, vs_groups_add(&copies[x->device + 1][x->level], &g));
     }

@@ -12,28 +12,26 @@
 static size_t sequence(const unsigned char *p, size_t n)
 {
     static const unsigned lowest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = p[0] < 0x80 ? 1 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                  : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : 0;
-    if (!length || length > n || !p[0])
-        return 0;
-    if (length == 1)
-        return 1;
+    size_t length = p[0] < 0x80                   ? 1
+                    : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                    : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                    : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                                                  : 0;
+    if (!length || length > n || !p[0]) return 0;
+    if (length == 1) return 1;
     unsigned value = p[0] & (0xffu >> (length + 1));
     for (size_t i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
+        if ((p[i] & 0xc0) != 0x80) return 0;
         value = value << 6 | (p[i] & 0x3f);
     }
-    if (value < lowest[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-        return 0;
+    if (value < lowest[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) return 0;
     return length;
 }
 
 char *vs_text_clean(const char *bytes, size_t n, size_t *length)
 {
     char *out = malloc(n * 3 + 1), *to = out;
-    if (!out)
-        return NULL;
+    if (!out) return NULL;
     for (size_t i = 0; i < n;) {
         size_t take = sequence((const unsigned char *)bytes + i, n - i);
         if (take) {
@@ -57,12 +55,10 @@ char *vs_text_demangle(const char *name)
     static char *(*demangle)(const char *, char *, size_t *, int *);
     static int looked;
     int status = 0;
-    if (strncmp(name, "_Z", 2))
-        return NULL;
+    if (strncmp(name, "_Z", 2)) return NULL;
     if (!looked) {
         void *lib = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-        if (lib)
-            *(void **)&demangle = dlsym(lib, "__cxa_demangle");
+        if (lib) *(void **)&demangle = dlsym(lib, "__cxa_demangle");
         looked = 1;
     }
     return demangle ? demangle(name, NULL, NULL, &status) : NULL;

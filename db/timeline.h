@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VS_TIMELINE_BUCKETS 8192u   /* more than a chart has pixels */
-#define VS_TIMELINE_FIRST_SHIFT 16u /* 65.536 us: half a second until the first doubling */
+#define VS_TIMELINE_BUCKETS     8192u /* more than a chart has pixels */
+#define VS_TIMELINE_FIRST_SHIFT 16u   /* 65.536 us: half a second until the first doubling */
 
 struct vs_bucket {
     int64_t min, max, last; /* min > max: nothing happened in it */

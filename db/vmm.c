@@ -9,18 +9,15 @@
 
 static void unreferenced(struct vs_process *p, struct vs_physical *f, int64_t ts, uint64_t range)
 {
-    if (f->references || f->mappings)
-        return;
-    if (f->piece)
-        vs_live_close(p, f->piece, ts, range);
+    if (f->references || f->mappings) return;
+    if (f->piece) vs_live_close(p, f->piece, ts, range);
     free(f);
 }
 
 static void release(struct vs_process *p, struct vs_physical *f, int64_t ts, uint64_t range, bool all)
 {
     f->references = all || !f->references ? 0 : f->references - 1;
-    if (!f->references)
-        vs_id_map_remove(&p->live.physical, f->handle);
+    if (!f->references) vs_id_map_remove(&p->live.physical, f->handle);
     unreferenced(p, f, ts, range);
 }
 
@@ -36,9 +33,12 @@ static void create(struct vs_process *p, const struct vs_rec_vmm *r, int64_t ts)
         p->unmatched[VS_SRC_CUDA]++;
         release(p, f, ts, 0, true);
     }
-    struct vs_piece what = {.bytes = r->bytes, .alloc_range = r->range, .library = vs_names_library(p, r->caller),
+    struct vs_piece what = {.bytes = r->bytes,
+                            .alloc_range = r->range,
+                            .library = vs_names_library(p, r->caller),
                             .device = r->h.device < -1 ? -1 : r->h.device,
-                            .source = nccl ? VS_SE_NCCL : VS_SE_CUDA, .level = VS_LEVEL_HELD,
+                            .source = nccl ? VS_SE_NCCL : VS_SE_CUDA,
+                            .level = VS_LEVEL_HELD,
                             .flags = (uint8_t)(VS_FLAG_VIRTUAL | (nccl ? VS_AF_IN_NCCL : 0)),
                             .imported = r->op == VS_VMM_IMPORT || (r->h.flags & VS_AF_IMPORTED)};
     f = calloc(1, sizeof *f);
@@ -70,8 +70,7 @@ static void map(struct vs_process *p, const struct vs_rec_vmm *r, int64_t ts)
         if (f) /* keep it while its other mapping is replaced */
             f->references++;
         unmap_one(p, m, ts, 0);
-        if (f)
-            f->references--;
+        if (f) f->references--;
     }
     if (!f) {
         p->unmatched[VS_SRC_CUDA]++;
@@ -101,18 +100,15 @@ static void unmap(struct vs_process *p, const struct vs_rec_vmm *r, int64_t ts)
            (at - r->address < r->bytes || at == r->address)) {
         unmap_one(p, m, ts, r->range);
         any = true;
-        if (++at == 0)
-            break;
+        if (++at == 0) break;
     }
-    if (!any)
-        p->unmatched[VS_SRC_CUDA]++;
+    if (!any) p->unmatched[VS_SRC_CUDA]++;
 }
 
 void vs_apply_vmm(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_vmm *r = (const void *)rec;
-    if (rec->flags & VS_AF_UNDO)
-        return;
+    if (rec->flags & VS_AF_UNDO) return;
     if (r->bytes > VS_MAX_PIECE_BYTES || r->op < VS_VMM_CREATE || r->op > VS_VMM_IMPORT) {
         p->damaged[VS_SRC_CUDA]++;
         p->stored[VS_SRC_CUDA]--;
@@ -122,15 +118,9 @@ void vs_apply_vmm(struct vs_process *p, const struct vs_rec *rec)
     struct vs_physical *f = vs_id_map_get(&p->live.physical, r->handle);
     switch (r->op) {
     case VS_VMM_CREATE:
-    case VS_VMM_IMPORT:
-        create(p, r, ts);
-        break;
-    case VS_VMM_MAP:
-        map(p, r, ts);
-        break;
-    case VS_VMM_UNMAP:
-        unmap(p, r, ts);
-        break;
+    case VS_VMM_IMPORT: create(p, r, ts); break;
+    case VS_VMM_MAP: map(p, r, ts); break;
+    case VS_VMM_UNMAP: unmap(p, r, ts); break;
     case VS_VMM_RETAIN:
         if (!f) { /* obtained from an address: the handle may have been released, or be another number */
             uint64_t at;
@@ -138,19 +128,14 @@ void vs_apply_vmm(struct vs_process *p, const struct vs_rec *rec)
             if (m && r->address - at < m->bytes) {
                 f = m->physical;
                 f->handle = f->references ? f->handle : r->handle;
-                if (!f->references)
-                    vs_process_check(p, vs_id_map_put(&p->live.physical, f->handle, f));
+                if (!f->references) vs_process_check(p, vs_id_map_put(&p->live.physical, f->handle, f));
             }
         }
-        if (f)
-            f->references++;
-        else
-            p->unmatched[VS_SRC_CUDA]++;
+        if (f) f->references++;
+        else p->unmatched[VS_SRC_CUDA]++;
         break;
     default:
-        if (f)
-            release(p, f, ts, r->range, false);
-        else
-            p->unmatched[VS_SRC_CUDA]++;
+        if (f) release(p, f, ts, r->range, false);
+        else p->unmatched[VS_SRC_CUDA]++;
     }
 }

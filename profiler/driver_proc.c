@@ -41,10 +41,6 @@ struct vs_dlsym_answer {
 };
 /* Referred to by the code below only. */
 VS_HIDDEN struct vs_dlsym_answer vs_dlsym_hooked(void *handle, const char *name, void *caller);
-VS_HIDDEN void vs_dlsym_resolve(void);
-VS_HIDDEN extern void *vs_real_dlsym_ptr;
-
-void *vs_real_dlsym_ptr; /* atomic */
 
 /* The real dlsym takes its return address as "who asks": RTLD_NEXT and RTLD_DEFAULT mean different things for different
  * callers. So every name that cannot be ours is passed on by a jump, which leaves that address where it was.
@@ -115,26 +111,6 @@ __asm__(".text\n"
         "    ret\n"
         "    .cfi_endproc\n"
         ".size dlsym, .-dlsym\n");
-
-/* May be the first code of ours that runs, before any constructor, on any thread. A process whose dlsym cannot be found
- * would crash in the jump: then the loader's own error function stands in, which returns NULL. */
-static void *no_dlsym(void *handle, const char *name)
-{
-    (void)handle, (void)name;
-    return NULL;
-}
-
-void vs_dlsym_resolve(void)
-{
-    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5"};
-    int saved = errno;
-    void *p = NULL;
-    size_t i;
-    for (i = 0; !p && i < sizeof versions / sizeof *versions; i++)
-        p = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
-    __atomic_store_n(&vs_real_dlsym_ptr, p ? p : (void *)no_dlsym, __ATOMIC_RELEASE);
-    errno = saved;
-}
 
 /* Does the object this address lies in come before ours in the load order, so that its RTLD_NEXT may be us? */
 static bool precedes_us(void *address)

@@ -8,24 +8,41 @@
 #include "lookup.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
+
+#include "export.h"
 
 typedef void *(*dlsym_fn)(void *, const char *);
 
-/* Newest name first: since glibc 2.34 dlsym lives in libc under a new version. dlvsym is not ours, so it finds the real
- * one behind us. */
-void *vs_real_dlsym(void *handle, const char *name)
+void *vs_real_dlsym_ptr;
+
+/* A process whose dlsym cannot be found would crash in the stub's jump; this finds nothing instead. */
+static void *no_dlsym(void *handle, const char *name)
 {
-    static dlsym_fn real;
+    (void)handle, (void)name;
+    return NULL;
+}
+
+/* Newest name first: since glibc 2.34 dlsym lives in libc under a new version. dlvsym is not ours, so it finds the real
+ * one behind us. May be the first code of ours that runs, before any constructor, a sanitizer's runtime included. */
+VS_EARLY void vs_dlsym_resolve(void)
+{
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
-    dlsym_fn fn = __atomic_load_n(&real, __ATOMIC_RELAXED);
+    int saved = errno;
+    void *p = NULL;
     size_t i;
-    for (i = 0; !fn && i < sizeof versions / sizeof *versions; i++)
-        fn = __extension__(dlsym_fn) dlvsym(RTLD_NEXT, "dlsym", versions[i]);
-    if (!fn)
-        return NULL;
-    __atomic_store_n(&real, fn, __ATOMIC_RELAXED);
-    return fn(handle, name);
+    for (i = 0; !p && i < sizeof versions / sizeof *versions; i++)
+        p = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    __atomic_store_n(&vs_real_dlsym_ptr, p ? p : __extension__(void *) no_dlsym, __ATOMIC_RELEASE);
+    errno = saved;
+}
+
+VS_EARLY void *vs_real_dlsym(void *handle, const char *name)
+{
+    if (!__atomic_load_n(&vs_real_dlsym_ptr, __ATOMIC_ACQUIRE))
+        vs_dlsym_resolve();
+    return __extension__((dlsym_fn)__atomic_load_n(&vs_real_dlsym_ptr, __ATOMIC_RELAXED))(handle, name);
 }
 
 void *vs_lookup(const char *name, const char *const *sonames)

@@ -15,4 +15,8 @@ void *vs_lookup(const char *name, const char *const *sonames);
 /* The real dlsym (found with dlvsym). */
 void *vs_real_dlsym(void *handle, const char *name);
 
+/* Its address, NULL until vs_dlsym_resolve has run; atomic. For the stub in driver_proc.c, which is assembly. */
+extern void *vs_real_dlsym_ptr;
+void vs_dlsym_resolve(void);
+
 #endif

@@ -64,8 +64,7 @@ int64_t case_int(const char *path, const char *sql)
     sqlite3_stmt *q;
     int64_t n = INT64_MIN;
     ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK, "%s: %s", sql, sqlite3_errmsg(db));
-    if (sqlite3_step(q) == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL)
-        n = sqlite3_column_int64(q, 0);
+    if (sqlite3_step(q) == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL) n = sqlite3_column_int64(q, 0);
     sqlite3_finalize(q);
     sqlite3_close(db);
     return n;
@@ -76,12 +75,10 @@ static void join(sqlite3 *db, const char *sql, FILE *to, char field, char row)
     sqlite3_stmt *q;
     ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK, "%s: %s", sql, sqlite3_errmsg(db));
     for (int first = 1; sqlite3_step(q) == SQLITE_ROW; first = 0) {
-        if (!first)
-            fputc(row, to);
+        if (!first) fputc(row, to);
         for (int i = 0; i < sqlite3_column_count(q); i++) {
             const char *text = (const char *)sqlite3_column_text(q, i);
-            if (i)
-                fputc(field, to);
+            if (i) fputc(field, to);
             fputs(text ? text : "-", to);
         }
     }
@@ -112,8 +109,7 @@ static void select_all(sqlite3 *db, const char *table, char *sql, size_t size)
         const char *column = (const char *)sqlite3_column_text(q, 0);
         const char *form = strcmp(column, "name_id") ? "%s%s" : "%s(SELECT text FROM string s WHERE s.id = %s)";
         at += snprintf(sql + at, size - (size_t)at, form, n ? ", " : "", column);
-        if (n++)
-            snprintf(order + strlen(order), sizeof order - strlen(order), ", %d", n);
+        if (n++) snprintf(order + strlen(order), sizeof order - strlen(order), ", %d", n);
     }
     sqlite3_finalize(q);
     snprintf(sql + at, size - (size_t)at, " FROM %s ORDER BY %s", table, order);
@@ -126,8 +122,10 @@ char *case_dump(const char *path)
     size_t n;
     FILE *to = open_memstream(&text, &n);
     sqlite3_stmt *q;
-    ck_assert(sqlite3_prepare_v2(db, "SELECT name FROM sqlite_master WHERE type='table' AND name NOT IN ('meta', "
-                                     "'ingest_state', 'string') ORDER BY name", -1, &q, NULL) == SQLITE_OK);
+    ck_assert(sqlite3_prepare_v2(db,
+                                 "SELECT name FROM sqlite_master WHERE type='table' AND name NOT IN ('meta', "
+                                 "'ingest_state', 'string') ORDER BY name",
+                                 -1, &q, NULL) == SQLITE_OK);
     join(db, "SELECT DISTINCT text FROM string ORDER BY 1", to, '|', '\n');
     while (sqlite3_step(q) == SQLITE_ROW) {
         const char *table = (const char *)sqlite3_column_text(q, 0);

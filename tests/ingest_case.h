@@ -23,7 +23,8 @@ char *case_text(const char *db, const char *sql);        /* first column of all 
 char *case_dump(const char *db);                         /* every table but meta and ingest_state, sorted */
 void case_balanced(const char *db);                      /* appended = stored + lost for every source */
 
-#define ck_sql(db, sql, expected) ck_assert_msg(case_int((db), (sql)) == (int64_t)(expected), "%s: %lld, not %lld", (sql), \
-                                                (long long)case_int((db), (sql)), (long long)(expected))
+#define ck_sql(db, sql, expected)                                                                                      \
+    ck_assert_msg(case_int((db), (sql)) == (int64_t)(expected), "%s: %lld, not %lld", (sql),                           \
+                  (long long)case_int((db), (sql)), (long long)(expected))
 
 #endif

@@ -34,8 +34,7 @@ uint64_t vs_put_free(struct vs_log_writer *w, unsigned thread, enum vs_memory me
 uint64_t vs_put_torch(struct vs_log_writer *w, unsigned thread, int device, uint64_t address, int64_t bytes,
                       uint64_t allocated, uint64_t reserved, uint64_t range, uint64_t ts)
 {
-    struct vs_rec_torch *r =
-        vs_log_writer_add(w, thread, VS_K_TORCH, sizeof *r, allocated || reserved ? 1 : 0, device);
+    struct vs_rec_torch *r = vs_log_writer_add(w, thread, VS_K_TORCH, sizeof *r, allocated || reserved ? 1 : 0, device);
     r->seq = vs_log_writer_seq(w);
     r->ts_ns = ts;
     r->address = address;

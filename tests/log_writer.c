@@ -33,8 +33,7 @@ struct vs_log_writer {
 
 static void need(int ok, const char *what)
 {
-    if (ok)
-        return;
+    if (ok) return;
     perror(what);
     abort();
 }
@@ -54,23 +53,20 @@ static void own_identity(struct vs_control *c, bool alive)
     int n = 0;
     for (p = text; *p && n < 32; p++) {
         unsigned v;
-        if (*p == '-' || sscanf((char[]){*p, 0}, "%x", &v) != 1)
-            continue;
+        if (*p == '-' || sscanf((char[]){*p, 0}, "%x", &v) != 1) continue;
         c->boot_id[n / 2] = (uint8_t)(c->boot_id[n / 2] << 4 | v);
         n++;
     }
     need(!stat("/proc/self/ns/pid", &st), "ns");
     c->pid_namespace = st.st_ino;
     gethostname(c->host, sizeof c->host - 1);
-    if (!alive)
-        return;
+    if (!alive) return;
     c->pid = (uint32_t)getpid();
     f = fopen("/proc/self/stat", "r");
     need(f && fgets(text, sizeof text, f), "stat");
     fclose(f);
     p = strrchr(text, ')') + 2;
-    for (int field = 3; field < 22; field++)
-        p = strchr(p, ' ') + 1;
+    for (int field = 3; field < 22; field++) p = strchr(p, ' ') + 1;
     c->pid_start = strtoull(p, NULL, 10);
 }
 
@@ -102,10 +98,16 @@ struct vs_log_writer *vs_log_writer_open(const struct vs_log_writer_options *o)
     w->slabs = calloc(w->nslabs, sizeof *w->slabs);
     w->full = calloc(w->nslabs, sizeof *w->full);
     need(w->slabs && w->full, "calloc");
-    w->control = (struct vs_control){.version = VS_FORMAT_VERSION, .slab_bytes = VS_SLAB_BYTES,
-                                     .chunk_slabs = VS_CHUNK_SLABS, .pid = o->pid ? o->pid : 4242, .pid_start = 77,
-                                     .start_ns = o->start_ns ? o->start_ns : 1000, .start_real_ns = 1700000000000000000,
-                                     .state = VS_CTL_RUNNING, .chunks = w->nslabs / VS_CHUNK_SLABS, .seq_next = 1};
+    w->control = (struct vs_control){.version = VS_FORMAT_VERSION,
+                                     .slab_bytes = VS_SLAB_BYTES,
+                                     .chunk_slabs = VS_CHUNK_SLABS,
+                                     .pid = o->pid ? o->pid : 4242,
+                                     .pid_start = 77,
+                                     .start_ns = o->start_ns ? o->start_ns : 1000,
+                                     .start_real_ns = 1700000000000000000,
+                                     .state = VS_CTL_RUNNING,
+                                     .chunks = w->nslabs / VS_CHUNK_SLABS,
+                                     .seq_next = 1};
     own_identity(&w->control, o->alive);
     if (o->other_host) {
         memset(w->control.boot_id, 0xab, sizeof w->control.boot_id);
@@ -120,8 +122,8 @@ struct vs_log_writer *vs_log_writer_open(const struct vs_log_writer_options *o)
     snprintf(w->control.memory, sizeof w->control.memory, "%s", w->memory);
     w->control.magic = VS_CONTROL_MAGIC;
     for (unsigned i = 0; i < w->nslabs; i++)
-        *head(w, i) = (struct vs_slab){.magic = VS_SLAB_MAGIC, .serial = 1, .fill = VS_SLAB_RECORDS,
-                                       .copied = VS_SLAB_RECORDS};
+        *head(w, i) =
+            (struct vs_slab){.magic = VS_SLAB_MAGIC, .serial = 1, .fill = VS_SLAB_RECORDS, .copied = VS_SLAB_RECORDS};
     if (!o->no_log) {
         need(!mkdir(w->folder, 0700) || errno == EEXIST, w->folder);
         snprintf(path, sizeof path, "%s/" VS_LOG_NAME, w->folder);
@@ -156,25 +158,21 @@ static void write_frame(struct vs_log_writer *w, unsigned i)
 {
     struct vs_slab *s = head(w, i);
     static struct slab copy;
-    struct vs_frame f = {.magic = VS_FRAME_MAGIC, .serial = s->serial, .slab = i, .offset = s->copied,
-                         .thread = s->thread};
+    struct vs_frame f = {
+        .magic = VS_FRAME_MAGIC, .serial = s->serial, .slab = i, .offset = s->copied, .thread = s->thread};
     uint32_t at = s->copied;
-    if (!w->log)
-        return;
+    if (!w->log) return;
     while (at + sizeof(struct vs_rec) <= VS_SLAB_BYTES) {
         const struct vs_rec *r = (const struct vs_rec *)((const char *)s + at);
         struct vs_rec *to = (struct vs_rec *)((char *)copy.words + (at - s->copied));
-        if (!r->kind)
-            break;
+        if (!r->kind) break;
         memcpy(to, r, r->size8 * 8u);
         to->check = vs_check(to, r->size8 * 8u);
-        if (r->kind == VS_K_SWITCH)
-            s->thread = ((const struct vs_rec_switch *)r)->thread;
+        if (r->kind == VS_K_SWITCH) s->thread = ((const struct vs_rec_switch *)r)->thread;
         at += r->size8 * 8u;
         f.records++;
     }
-    if (at == s->copied)
-        return;
+    if (at == s->copied) return;
     f.bytes = at - s->copied;
     f.check = vs_check(&f, sizeof f);
     fwrite(&f, sizeof f, 1, w->log);
@@ -217,8 +215,7 @@ static void acquire(struct vs_log_writer *w, unsigned thread)
     for (int attempt = 0; attempt < 2; attempt++) {
         for (unsigned i = 0; i < w->nslabs; i++) {
             struct vs_slab *s = head(w, i);
-            if (s->state != VS_SLAB_AVAILABLE)
-                continue;
+            if (s->state != VS_SLAB_AVAILABLE) continue;
             s->state = VS_SLAB_OWNED;
             s->owner_tid = 1000 + thread;
             s->owner_thread = thread;
@@ -246,21 +243,19 @@ void *vs_log_writer_add(struct vs_log_writer *w, unsigned thread, enum vs_kind k
     publish(w);
     bytes = (bytes + 7) & ~(size_t)7;
     need(bytes <= VS_MAX_RECORD_BYTES && thread <= VS_WRITER_THREADS, "record size");
-    if (!w->slab_of[thread])
-        acquire(w, thread);
+    if (!w->slab_of[thread]) acquire(w, thread);
     if (w->cur[thread] + bytes > VS_SLAB_BYTES) {
         unsigned i = w->slab_of[thread] - 1;
         head(w, i)->state = VS_SLAB_FULL;
         head(w, i)->fill = w->cur[thread];
         w->full[w->nfull++] = i;
-        if (!w->o.shuffle && w->log)
-            write_full(w);
+        if (!w->o.shuffle && w->log) write_full(w);
         acquire(w, thread);
     }
     struct vs_slab *s = head(w, w->slab_of[thread] - 1);
     struct vs_rec *r = (struct vs_rec *)((char *)s + w->cur[thread]);
-    *r = (struct vs_rec){.kind = (uint8_t)kind, .size8 = (uint8_t)(bytes / 8), .flags = (uint8_t)flags,
-                         .device = (int8_t)device};
+    *r = (struct vs_rec){
+        .kind = (uint8_t)kind, .size8 = (uint8_t)(bytes / 8), .flags = (uint8_t)flags, .device = (int8_t)device};
     w->cur[thread] += (uint32_t)bytes;
     s->appended[sources[kind]]++;
     return w->open = r;
@@ -280,17 +275,14 @@ void vs_log_writer_flush(struct vs_log_writer *w)
 {
     publish(w);
     write_full(w);
-    for (unsigned i = 0; i < w->nslabs; i++)
-        write_frame(w, i);
-    if (w->log)
-        fflush(w->log);
+    for (unsigned i = 0; i < w->nslabs; i++) write_frame(w, i);
+    if (w->log) fflush(w->log);
 }
 
 uint64_t vs_log_writer_appended(const struct vs_log_writer *w, enum vs_source source)
 {
     uint64_t n = 0;
-    for (unsigned i = 0; i < w->nslabs; i++)
-        n += ((const struct vs_slab *)w->slabs[i].words)->appended[source];
+    for (unsigned i = 0; i < w->nslabs; i++) n += ((const struct vs_slab *)w->slabs[i].words)->appended[source];
     return n;
 }
 
@@ -306,7 +298,8 @@ static void write_memory(struct vs_log_writer *w)
         snprintf(path, sizeof path, "%s/" VS_SLABS_NAME "%u", w->memory, c);
         f = fopen(path, "w");
         need(f && fwrite(w->slabs + c * VS_CHUNK_SLABS, sizeof(struct slab), VS_CHUNK_SLABS, f) == VS_CHUNK_SLABS &&
-             !fclose(f), path);
+                 !fclose(f),
+             path);
     }
 }
 
@@ -316,18 +309,15 @@ void vs_log_writer_close(struct vs_log_writer *w, enum vs_writer_end how)
         struct vs_rec_end *e =
             vs_log_writer_add(w, 1, VS_K_END, sizeof *e, how == VS_WRITER_EXIT ? VS_END_EXIT : VS_END_DETACHED, -1);
         e->ts_ns = w->control.heartbeat_ns;
-        for (int s = 0; s < VS_NSOURCES; s++)
-            e->appended[s] = vs_log_writer_appended(w, (enum vs_source)s);
+        for (int s = 0; s < VS_NSOURCES; s++) e->appended[s] = vs_log_writer_appended(w, (enum vs_source)s);
         memcpy(e->lost, w->control.lost, sizeof e->lost);
         vs_log_writer_flush(w);
         w->control.state = VS_CTL_ENDED;
     } else if (w->log) {
         fflush(w->log);
     }
-    if (w->memory[0] && (how == VS_WRITER_KILL || !w->log))
-        write_memory(w);
-    if (w->log)
-        fclose(w->log);
+    if (w->memory[0] && (how == VS_WRITER_KILL || !w->log)) write_memory(w);
+    if (w->log) fclose(w->log);
     free(w->slabs);
     free(w->full);
     free(w);

@@ -29,25 +29,23 @@ static void known_workload(struct vs_log_writer *w)
     vs_put_meta(w, "rank", "3");
     vs_put_meta(w, "VRAMSCOPE_FLUSH_MS", "250");
     vs_put_string(w, 2, 9, "_Z4gemmPfS_i");
-    vs_put_alloc(w, 1, 0, VS_MEM_CUDA, address, 1 << 20, 0, ts += 10);                             /* 1 */
-    vs_put_alloc(w, 1, -1, VS_MEM_PINNED, 0x5000000, 4096, 0, ts += 10);                           /* 2 */
+    vs_put_alloc(w, 1, 0, VS_MEM_CUDA, address, 1 << 20, 0, ts += 10);   /* 1 */
+    vs_put_alloc(w, 1, -1, VS_MEM_PINNED, 0x5000000, 4096, 0, ts += 10); /* 2 */
     for (int i = 0; i < 6; i++)
         range[i] = vs_put_range(w, 1, i < 3 ? "step" : "layer", i ? range[i - 1] : 0, 0, ts += 10);
-    for (int i = 0; i < 21; i++)                                                                   /* 3..23 */
+    for (int i = 0; i < 21; i++) /* 3..23 */
         vs_put_torch(w, 1 + i % 2, 0, address + (uint64_t)i * 1024, 1024, 1024u * (unsigned)(i + 1), 1 << 20,
                      i % 2 ? 0 : range[5], ts += 10);
     for (uint32_t i = 0; i < 13; i++) {
-        if (i < 10)
-            vs_put_launch(w, 1, 100 + i, range[i % 6], ts += 10);
+        if (i < 10) vs_put_launch(w, 1, 100 + i, range[i % 6], ts += 10);
         vs_put_kernel(w, 2, 0, 100 + i, 9, ts + 100, ts + 150);
-        if (i >= 10)
-            vs_put_launch(w, 1, 100 + i, range[0], ts += 10);
+        if (i >= 10) vs_put_launch(w, 1, 100 + i, range[0], ts += 10);
     }
     for (int i = 0; i < 16; i++)
-        vs_put_torch(w, 1, 0, address + (uint64_t)i * 1024, -1024, 1024u * (20u - (unsigned)i), 1 << 20, range[5], ts += 10);
+        vs_put_torch(w, 1, 0, address + (uint64_t)i * 1024, -1024, 1024u * (20u - (unsigned)i), 1 << 20, range[5],
+                     ts += 10);
     vs_put_free(w, 2, VS_MEM_PINNED, 0x5000000, 0, ts += 10);
-    for (int i = 5; i >= 0; i--)
-        vs_put_range_end(w, 1, range[i], ts += 10);
+    for (int i = 5; i >= 0; i--) vs_put_range_end(w, 1, range[i], ts += 10);
     range[6] = vs_put_range(w, 2, "open", 0, 0, ts += 10);
     vs_put_mark(w, 1, "epoch 1", 0, ts += 10);
 }
@@ -67,8 +65,10 @@ static void check_known(void)
     ck_sql(db, "SELECT live_bytes FROM peak_data WHERE series = 'torch'", 5 * 1024);
     ck_sql(db, "SELECT peak_bytes FROM peak_data WHERE series = 'held' AND device = 0", 1 << 20);
     ck_sql(db, "SELECT peak_bytes FROM peak_data WHERE series = 'held' AND device = -1", 4096);
-    ck_sql(db, "SELECT COUNT(*) FROM snapshot WHERE name = 'epoch 1' AND device = 0 AND allocated_bytes = 5120 AND "
-               "reserved_bytes = 1048576 AND max_allocated_bytes = 21504", 1);
+    ck_sql(db,
+           "SELECT COUNT(*) FROM snapshot WHERE name = 'epoch 1' AND device = 0 AND allocated_bytes = 5120 AND "
+           "reserved_bytes = 1048576 AND max_allocated_bytes = 21504",
+           1);
     ck_sql(db, "SELECT rank FROM process", 3);
     ck_sql(db, "SELECT value FROM setting WHERE name = 'VRAMSCOPE_FLUSH_MS'", 250);
     ck_sql(db, "SELECT COUNT(*) FROM loss", 0);
@@ -78,12 +78,18 @@ static void check_known(void)
     ck_sql(db, "SELECT total_ns FROM kernel_summary", 13 * 50);
     ck_sql(db, "SELECT SUM(gpu_ns) FROM range_total", 13 * 50);
     ck_sql(db, "SELECT SUM(count) FROM range_total", 6);
-    ck_sql(db, "SELECT allocations FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth = 5)",
+    ck_sql(db,
+           "SELECT allocations FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth "
+           "= 5)",
            11);
-    ck_sql(db, "SELECT peak_bytes FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth = 5)",
-           21 * 1024);
-    ck_sql(db, "SELECT net_bytes FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth = 0)",
-           5 * 1024);
+    ck_sql(
+        db,
+        "SELECT peak_bytes FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth = 5)",
+        21 * 1024);
+    ck_sql(
+        db,
+        "SELECT net_bytes FROM range_memory WHERE level = 'sub' AND range_id = (SELECT id FROM range WHERE depth = 0)",
+        5 * 1024);
     case_balanced(db);
 }
 
@@ -145,8 +151,9 @@ START_TEST(test_virtual_memory_is_held_until_its_last_reference)
     vs_put_vmm(w, 1, 0, VS_VMM_IMPORT, 13, 0, 64 << 20, 2080);
     vs_log_writer_close(w, VS_WRITER_KILL);
     case_ingest(&c, c.db);
-    char *rows = case_text(c.db, "SELECT bytes, address, alloc_ts_ns, free_ts_ns, imported, flags FROM allocation WHERE "
-                                 "level = 'held' ORDER BY id");
+    char *rows =
+        case_text(c.db, "SELECT bytes, address, alloc_ts_ns, free_ts_ns, imported, flags FROM allocation WHERE "
+                        "level = 'held' ORDER BY id");
     ck_assert_str_eq(rows, "2097152|268435456|2000|2050|0|16,4194304|-|2060|2070|0|16,67108864|-|2080|-|1|16");
     free(rows);
     ck_sql(c.db, "SELECT peak_bytes FROM peak_data WHERE series = 'held'", 4 << 20);
@@ -163,8 +170,12 @@ START_TEST(test_pools_hold_what_they_reserve)
     vs_put_pool(w, 1, 0, 0x77, 32 << 20, 2000);
     vs_put_alloc(w, 1, 0, VS_MEM_CUDA_ASYNC, 0x1000, 1 << 20, 0, 2010);
     a = vs_log_writer_add(w, 1, VS_K_ALLOC, sizeof *a, VS_AF_CAPTURED, 0);
-    *a = (struct vs_rec_alloc){.h = a->h, .seq = vs_log_writer_seq(w), .ts_ns = 2015, .address = 0x900000,
-                               .bytes = 1 << 30, .memory = VS_MEM_CUDA_ASYNC};
+    *a = (struct vs_rec_alloc){.h = a->h,
+                               .seq = vs_log_writer_seq(w),
+                               .ts_ns = 2015,
+                               .address = 0x900000,
+                               .bytes = 1 << 30,
+                               .memory = VS_MEM_CUDA_ASYNC};
     vs_put_pool(w, 1, 0, 0x77, 64 << 20, 2020);
     vs_put_free(w, 1, VS_MEM_CUDA_ASYNC, 0x1000, 0, 2030);
     vs_put_pool(w, 1, 0, 0x77, 0, 2040);
@@ -201,9 +212,10 @@ START_TEST(test_regions_lie_where_their_address_says)
     vs_put_region_free(w, 1, 0, 0xdead, 2090);   /* unknown */
     vs_log_writer_close(w, VS_WRITER_KILL);
     case_ingest(&c, c.db);
-    char *rows = case_text(c.db, "SELECT a.level, a.source, a.device, a.bytes, b.source, a.category, s.text, a.free_ts_ns "
-                                 "FROM allocation a LEFT JOIN allocation b ON b.id = a.parent_id LEFT JOIN string s ON "
-                                 "s.id = a.name_id WHERE a.source IN ('region', 'host') ORDER BY a.id");
+    char *rows =
+        case_text(c.db, "SELECT a.level, a.source, a.device, a.bytes, b.source, a.category, s.text, a.free_ts_ns "
+                        "FROM allocation a LEFT JOIN allocation b ON b.id = a.parent_id LEFT JOIN string s ON "
+                        "s.id = a.name_id WHERE a.source IN ('region', 'host') ORDER BY a.id");
     ck_assert_str_eq(rows, "sub|region|2|2048|cuda|parameter|parameter/layer0.weight|-,sub|region|2|256|torch|-|-|-,"
                            "held|host|-|65536|-|-|-|2080,sub|region|-|1024|host|-|not a category|2070,"
                            "held|host|-|1792|-|-|-|-,sub|region|-|1024|host|-|-|2080");
@@ -247,11 +259,12 @@ START_TEST(test_labels_contexts_and_static_memory)
     vs_put_alloc(w, 1, 0, VS_MEM_CUDA, 0x2000, 0x200, 0, 2010);
     vs_put_alloc(w, 1, 1, VS_MEM_ARRAY, 0x1000, 0x400, 0, 2015); /* a handle, not an address */
     l = vs_log_writer_add(w, 1, VS_K_NCCL_LABEL, sizeof *l, VS_NL_ALLOC, 0);
-    *l = (struct vs_rec_nccl_label){.h = l->h, .seq = vs_log_writer_seq(w), .ts_ns = 2020, .address = 0x2000, .bytes = 0x200};
+    *l = (struct vs_rec_nccl_label){
+        .h = l->h, .seq = vs_log_writer_seq(w), .ts_ns = 2020, .address = 0x2000, .bytes = 0x200};
     for (int twice = 0; twice < 2; twice++) {
         s = vs_log_writer_add(w, 1, VS_K_STATIC, sizeof *s + 8, 0, 0);
-        *s = (struct vs_rec_alloc){.h = s->h, .ts_ns = 2030, .address = 0x8000, .bytes = 64, .memory = VS_MEM_STATIC,
-                                   .name_bytes = 7};
+        *s = (struct vs_rec_alloc){
+            .h = s->h, .ts_ns = 2030, .address = 0x8000, .bytes = 64, .memory = VS_MEM_STATIC, .name_bytes = 7};
         memcpy(s->name, "weights", 7);
     }
     x = vs_log_writer_add(w, 1, VS_K_CONTEXT, sizeof *x, 0, 0);
@@ -274,7 +287,8 @@ START_TEST(test_collectives_and_communicators)
     struct vs_log_writer *w = case_writer(&c, 0);
     struct vs_rec_comm *m;
     m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m + 8, VS_COMM_CREATE, 1);
-    *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = 8, .rank = 3, .name_bytes = 4};
+    *m = (struct vs_rec_comm){
+        .h = m->h, .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = 8, .rank = 3, .name_bytes = 4};
     memcpy(m->name, "main", 4);
     m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m, VS_COMM_SPLIT, 1);
     *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2001, .comm = 0xc1, .parent = 0xc0, .nranks = 2};
@@ -283,7 +297,8 @@ START_TEST(test_collectives_and_communicators)
     vs_put_coll(w, 1, 3, 0xc0, VS_COLL_ALL_GATHER, 0, 2030); /* ids out of order: two threads */
     vs_put_coll(w, 1, 2, 0xc0, VS_COLL_SEND, 9, 2020);
     vs_put_coll(w, 1, 4, 0xc1, VS_COLL_RECV, 9, 2040);
-    vs_put_coll_end(w, 1, 9, 1, 0, 2050); /* the group */
+    vs_put_coll_end(w, 1, 9, 1, 0, 2050);              /* the group */
+    vs_put_coll(w, 1, 7, 0xc1, VS_COLL_SEND, 9, 2041); /* of the group too: its slab was read after the end's */
     vs_put_coll(w, 1, 6, 0xc0, VS_COLL_BROADCAST, 0, 2060);
     vs_put_coll_end(w, 1, 6, 0, 0, 2065);
     vs_put_coll(w, 1, 5, 0xc0, VS_COLL_REDUCE, 0, 2055);
@@ -294,7 +309,7 @@ START_TEST(test_collectives_and_communicators)
     case_ingest(&c, c.db);
     char *rows = case_text(c.db, "SELECT id, sequence, op, end_ns, result, group_id FROM collective ORDER BY id");
     ck_assert_str_eq(rows, "1|0|all_reduce|2015|0|-,2|-|send|2050|0|9,3|1|all_gather|-|-|-,4|-|recv|2050|0|9,"
-                           "5|2|reduce|2070|3|-,6|3|broadcast|2065|0|-");
+                           "5|2|reduce|2070|3|-,6|3|broadcast|2065|0|-,7|-|send|2050|0|9");
     free(rows);
     rows = case_text(c.db, "SELECT parent_id, nranks, rank, name, ended, ended_ns, hash FROM communicator ORDER BY id");
     ck_assert_str_eq(rows, "-|8|3|main|-|-|5,1|2|0|-|abort|2100|-");

@@ -83,11 +83,9 @@ static void some_of_everything(struct vs_log_writer *w, unsigned rounds, bool fl
         vs_put_mark(w, t, "mark", range, ts += 10);
         vs_put_coll(w, t, i + 1, i % 3, i % VS_NCOLLECTIVES, i % 4, ts += 10);
         vs_put_coll_end(w, t, i + 1, 0, 0, ts += 10);
-        if (i % 2)
-            vs_put_free(w, t, VS_MEM_CUDA, a, range, ts += 10);
+        if (i % 2) vs_put_free(w, t, VS_MEM_CUDA, a, range, ts += 10);
         vs_put_range_end(w, t, range, ts += 10);
-        if (flush && i == rounds * 3 / 4)
-            vs_log_writer_flush(w);
+        if (flush && i == rounds * 3 / 4) vs_log_writer_flush(w);
     }
 }
 
@@ -107,8 +105,7 @@ START_TEST(test_cut_log_loses_what_was_cut_and_says_how_much)
     char folder[600];
     for (unsigned i = 0; i < 300; i++) {
         vs_put_torch(w, 1 + i % 3, 0, 4096 * (i + 1), 512, 0, 0, 0, 2000 + i);
-        if (i % 50 == 49)
-            vs_log_writer_flush(w);
+        if (i % 50 == 49) vs_log_writer_flush(w);
     }
     snprintf(folder, sizeof folder, "%s", vs_log_writer_folder(w));
     vs_log_writer_close(w, VS_WRITER_KILL);
@@ -146,17 +143,20 @@ START_TEST(test_damage_on_disk_is_mended_from_memory)
         size_t n = f.n;
         if (_i == 0) /* bits in records and frame heads */
             for (unsigned k = 0; k <= dice(4); k++)
-                copy[sizeof(struct vs_log_head) + dice((unsigned)(f.n - sizeof(struct vs_log_head)))] ^= (unsigned char)(1 << dice(8));
-        else /* the end */
-            n = sizeof(struct vs_log_head) + dice((unsigned)(f.n - sizeof(struct vs_log_head)));
+                copy[sizeof(struct vs_log_head) + dice((unsigned)(f.n - sizeof(struct vs_log_head)))] ^=
+                    (unsigned char)(1 << dice(8));
+        else /* the end */ n = sizeof(struct vs_log_head) + dice((unsigned)(f.n - sizeof(struct vs_log_head)));
         store(&f, copy, n);
         ingest_anyhow(c.run);
         case_balanced(c.db);
         ck_sql(c.db, "SELECT SUM(lost_in_log) FROM balance", 0);
         ck_sql(c.db, "SELECT COUNT(*) FROM loss WHERE reason IN ('torn', 'damaged')", 0);
-        ck_assert_int_eq(case_int(c.db, "SELECT COUNT(*) FROM allocation"), case_int(whole, "SELECT COUNT(*) FROM allocation"));
-        ck_assert_int_eq(case_int(c.db, "SELECT SUM(alloc_ts_ns * 31 + COALESCE(alloc_range_id, 0) + bytes) FROM allocation WHERE source <> 'cuda_async'"),
-                         case_int(whole, "SELECT SUM(alloc_ts_ns * 31 + COALESCE(alloc_range_id, 0) + bytes) FROM allocation WHERE source <> 'cuda_async'"));
+        ck_assert_int_eq(case_int(c.db, "SELECT COUNT(*) FROM allocation"),
+                         case_int(whole, "SELECT COUNT(*) FROM allocation"));
+        ck_assert_int_eq(case_int(c.db, "SELECT SUM(alloc_ts_ns * 31 + COALESCE(alloc_range_id, 0) + bytes) FROM "
+                                        "allocation WHERE source <> 'cuda_async'"),
+                         case_int(whole, "SELECT SUM(alloc_ts_ns * 31 + COALESCE(alloc_range_id, 0) + bytes) FROM "
+                                         "allocation WHERE source <> 'cuda_async'"));
         ck_assert_int_eq(case_int(c.db, "SELECT COUNT(*) FROM range WHERE end_ns IS NOT NULL"), 200);
         free(copy);
     }
@@ -185,7 +185,8 @@ START_TEST(test_damage_without_memory_is_counted_per_source)
         copy[at] ^= (unsigned char)(1 << dice(8));
         store(&f, copy, f.n);
         ingest_anyhow(c.run);
-        if (case_int(c.db, "SELECT COUNT(*) FROM balance WHERE appended IS NULL") == 0) { /* unless END itself was hit */
+        if (case_int(c.db, "SELECT COUNT(*) FROM balance WHERE appended IS NULL") ==
+            0) { /* unless END itself was hit */
             case_balanced(c.db);
             ck_assert_int_ge(case_int(c.db, "SELECT SUM(lost_in_log) FROM balance"), 1);
             ck_assert_int_eq(case_int(c.db, "SELECT SUM(count) FROM loss WHERE reason = 'damaged'"),
@@ -222,8 +223,7 @@ START_TEST(test_lost_numbers_do_not_hold_up_the_rest)
 {
     struct vs_log_writer *w = case_writer(&c, 0);
     for (unsigned i = 0; i < 1000; i++) {
-        if (i % 10 == 3)
-            vs_log_writer_seq(w);
+        if (i % 10 == 3) vs_log_writer_seq(w);
         vs_put_torch(w, 1 + i % 4, 0, 0x1000 * (i + 1ull), 512, 0, 0, 0, 2000 + i);
     }
     vs_log_writer_close(w, VS_WRITER_KILL);
@@ -247,8 +247,7 @@ START_TEST(test_garbage_is_skipped)
     unsigned char *with = malloc(f.n + 1001);
     size_t head = sizeof(struct vs_log_head); /* 1001 bytes of rubbish before the first frame: odd places from there */
     memcpy(with, f.bytes, head);
-    for (int i = 0; i < 1001; i++)
-        with[head + (size_t)i] = (unsigned char)dice(256);
+    for (int i = 0; i < 1001; i++) with[head + (size_t)i] = (unsigned char)dice(256);
     memcpy(with + head + 1001, f.bytes + head, f.n - head);
     store(&f, with, f.n + 1001);
     snprintf(path, sizeof path, "%s/empty", c.run); /* folders that are no processes */
@@ -288,7 +287,8 @@ static void fuzz(double seconds)
             size_t n = dice(8) ? f->n : dice((unsigned)f->n);
             if (k != 1 || !dice(4))
                 for (unsigned i = dice(k == 2 ? 300 : 30); i; i--) { /* slabs are not checked: any value may be there */
-                    size_t at = k == 2 ? (size_t)dice(6) * VS_SLAB_BYTES + dice(VS_SLAB_BYTES / 2) : dice((unsigned)f->n);
+                    size_t at =
+                        k == 2 ? (size_t)dice(6) * VS_SLAB_BYTES + dice(VS_SLAB_BYTES / 2) : dice((unsigned)f->n);
                     copy[at] = dice(3) ? (unsigned char)(copy[at] ^ 1 << dice(8)) : (unsigned char)dice(256);
                 }
             if (k == 1) { /* else it would mostly not be read at all */
@@ -310,8 +310,7 @@ static void fuzz(double seconds)
         }
         ck_sql(c.db, "SELECT COUNT(*) FROM pragma_quick_check WHERE quick_check <> 'ok'", 0);
     }
-    for (int k = 0; k < 3; k++)
-        free(files[k].bytes);
+    for (int k = 0; k < 3; k++) free(files[k].bytes);
 }
 
 START_TEST(test_no_input_breaks_it)

@@ -52,13 +52,11 @@ static void random_program(struct vs_log_writer *w, unsigned events)
             }
             break;
         case 1:
-            if (depth[thread])
-                vs_put_range_end(w, thread, stack[thread][--depth[thread]], at);
+            if (depth[thread]) vs_put_range_end(w, thread, stack[thread][--depth[thread]], at);
             break;
         case 2:
             k = dice(40);
-            if (cuda[d][k])
-                vs_put_free(w, thread, VS_MEM_CUDA, (uint64_t)(d + 1) << 40 | (uint64_t)k << 24, range, at);
+            if (cuda[d][k]) vs_put_free(w, thread, VS_MEM_CUDA, (uint64_t)(d + 1) << 40 | (uint64_t)k << 24, range, at);
             else
                 vs_put_alloc(w, thread, (int)d, VS_MEM_CUDA, (uint64_t)(d + 1) << 40 | (uint64_t)k << 24,
                              1 + dice(1 << 24), range, at);
@@ -67,11 +65,9 @@ static void random_program(struct vs_log_writer *w, unsigned events)
         default:
             k = dice(200);
             uint64_t address = (uint64_t)(d + 1) << 40 | (uint64_t)(k / 5) << 24 | (uint64_t)(k % 5) << 20;
-            if (torch[d][k])
-                vs_put_torch(w, thread, (int)d, address, -(int64_t)torch[d][k], 0, 0, range, at);
+            if (torch[d][k]) vs_put_torch(w, thread, (int)d, address, -(int64_t)torch[d][k], 0, 0, range, at);
             torch[d][k] = torch[d][k] ? 0 : 1 + dice(100000);
-            if (torch[d][k])
-                vs_put_torch(w, thread, (int)d, address, (int64_t)torch[d][k], 0, 0, range, at);
+            if (torch[d][k]) vs_put_torch(w, thread, (int)d, address, (int64_t)torch[d][k], 0, 0, range, at);
         }
     }
 }
@@ -80,32 +76,51 @@ static void random_program(struct vs_log_writer *w, unsigned events)
 static void check_against_rows(const char *db)
 {
     /* live bytes after every event, per device and level, from the rows alone */
-    const char *curve = "WITH e(device, level, ts, d) AS (SELECT COALESCE(device, -1), level, alloc_ts_ns, bytes FROM "
-                        "allocation WHERE NOT imported AND NOT flags & 40 UNION ALL SELECT COALESCE(device, -1), level, "
-                        "free_ts_ns, -bytes FROM allocation WHERE free_ts_ns IS NOT NULL AND NOT imported AND NOT flags & 40), "
-                        "s AS (SELECT device, level, ts, SUM(d) OVER (PARTITION BY device, level ORDER BY ts, d) AS live "
-                        "FROM e) ";
+    const char *curve =
+        "WITH e(device, level, ts, d) AS (SELECT COALESCE(device, -1), level, alloc_ts_ns, bytes FROM "
+        "allocation WHERE NOT imported AND NOT flags & 40 UNION ALL SELECT COALESCE(device, -1), level, "
+        "free_ts_ns, -bytes FROM allocation WHERE free_ts_ns IS NOT NULL AND NOT imported AND NOT flags & 40), "
+        "s AS (SELECT device, level, ts, SUM(d) OVER (PARTITION BY device, level ORDER BY ts, d) AS live "
+        "FROM e) ";
     char sql[2000];
-    snprintf(sql, sizeof sql, "%s SELECT COUNT(*) FROM (SELECT device, level, MAX(live) AS m FROM s GROUP BY 1, 2) x "
-             "JOIN peak_data p ON p.device = x.device AND p.series = x.level WHERE p.peak_bytes <> x.m", curve);
+    snprintf(sql, sizeof sql,
+             "%s SELECT COUNT(*) FROM (SELECT device, level, MAX(live) AS m FROM s GROUP BY 1, 2) x "
+             "JOIN peak_data p ON p.device = x.device AND p.series = x.level WHERE p.peak_bytes <> x.m",
+             curve);
     ck_sql(db, sql, 0);
-    snprintf(sql, sizeof sql, "%s SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub') AND peak_ts_ns <> "
-             "(SELECT MIN(ts) FROM s WHERE s.device = p.device AND s.level = p.series AND s.live = p.peak_bytes)", curve);
+    snprintf(sql, sizeof sql,
+             "%s SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub') AND peak_ts_ns <> "
+             "(SELECT MIN(ts) FROM s WHERE s.device = p.device AND s.level = p.series AND s.live = p.peak_bytes)",
+             curve);
     ck_sql(db, sql, 0);
-    ck_sql(db, "SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub') AND peak_bytes > 0 AND peak_bytes IS NOT "
-               "(SELECT SUM(bytes) FROM at_peak a WHERE a.device = p.device AND a.level = p.series)", 0);
-    ck_sql(db, "WITH x AS (SELECT p.device, a.level, a.source, a.category, s.text AS name, SUM(a.bytes) AS bytes, COUNT(*) "
-               "AS n FROM peak_data p JOIN allocation a ON COALESCE(a.device, -1) = p.device AND a.level = p.series AND "
-               "NOT a.imported AND NOT a.flags & 40 AND a.alloc_ts_ns <= p.peak_ts_ns AND (a.free_ts_ns IS NULL OR a.free_ts_ns > "
-               "p.peak_ts_ns) LEFT JOIN range r ON r.id = a.alloc_range_id LEFT JOIN string s ON s.id = r.name_id GROUP BY "
-               "1, 2, 3, 4, 5) SELECT (SELECT COUNT(*) FROM (SELECT * FROM x EXCEPT SELECT device, level, source, category, "
-               "range_name, bytes, count FROM at_peak)) + ABS((SELECT COUNT(*) FROM x) - (SELECT COUNT(*) FROM at_peak))", 0);
-    ck_sql(db, "SELECT COUNT(*) FROM (SELECT alloc_ts_ns AS t FROM allocation UNION ALL SELECT free_ts_ns FROM allocation "
-               "WHERE free_ts_ns IS NOT NULL) GROUP BY t HAVING COUNT(*) > 1", INT64_MIN);
-    ck_sql(db, "SELECT COUNT(*) FROM allocation a JOIN allocation b ON b.id = a.id + 1 WHERE b.alloc_ts_ns <= a.alloc_ts_ns", 0);
-    ck_sql(db, "SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub', 'torch', 'cuda') AND (peak_bytes <> (SELECT "
-               "MAX(max_bytes) FROM timeline t WHERE t.device = p.device AND t.series = p.series) OR live_bytes <> (SELECT "
-               "last_bytes FROM timeline t WHERE t.device = p.device AND t.series = p.series ORDER BY ts_ns DESC LIMIT 1))", 0);
+    ck_sql(db,
+           "SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub') AND peak_bytes > 0 AND peak_bytes IS NOT "
+           "(SELECT SUM(bytes) FROM at_peak a WHERE a.device = p.device AND a.level = p.series)",
+           0);
+    ck_sql(
+        db,
+        "WITH x AS (SELECT p.device, a.level, a.source, a.category, s.text AS name, SUM(a.bytes) AS bytes, COUNT(*) "
+        "AS n FROM peak_data p JOIN allocation a ON COALESCE(a.device, -1) = p.device AND a.level = p.series AND "
+        "NOT a.imported AND NOT a.flags & 40 AND a.alloc_ts_ns <= p.peak_ts_ns AND (a.free_ts_ns IS NULL OR "
+        "a.free_ts_ns > "
+        "p.peak_ts_ns) LEFT JOIN range r ON r.id = a.alloc_range_id LEFT JOIN string s ON s.id = r.name_id GROUP BY "
+        "1, 2, 3, 4, 5) SELECT (SELECT COUNT(*) FROM (SELECT * FROM x EXCEPT SELECT device, level, source, category, "
+        "range_name, bytes, count FROM at_peak)) + ABS((SELECT COUNT(*) FROM x) - (SELECT COUNT(*) FROM at_peak))",
+        0);
+    ck_sql(db,
+           "SELECT COUNT(*) FROM (SELECT alloc_ts_ns AS t FROM allocation UNION ALL SELECT free_ts_ns FROM allocation "
+           "WHERE free_ts_ns IS NOT NULL) GROUP BY t HAVING COUNT(*) > 1",
+           INT64_MIN);
+    ck_sql(
+        db,
+        "SELECT COUNT(*) FROM allocation a JOIN allocation b ON b.id = a.id + 1 WHERE b.alloc_ts_ns <= a.alloc_ts_ns",
+        0);
+    ck_sql(
+        db,
+        "SELECT COUNT(*) FROM peak_data p WHERE series IN ('held', 'sub', 'torch', 'cuda') AND (peak_bytes <> (SELECT "
+        "MAX(max_bytes) FROM timeline t WHERE t.device = p.device AND t.series = p.series) OR live_bytes <> (SELECT "
+        "last_bytes FROM timeline t WHERE t.device = p.device AND t.series = p.series ORDER BY ts_ns DESC LIMIT 1))",
+        0);
 }
 
 /* Ranges against the program itself, replayed event by event. The rows cannot say it: ranges keep their own times. */
@@ -161,32 +176,27 @@ START_TEST(test_range_peaks_agree_with_brute_force)
     unsigned rows = 0;
     for (unsigned b = 0; b < N; b++) {
         unsigned e = b;
-        while (log[b].kind == 1 && e < N && !(log[e].kind == 2 && log[e].number == log[b].number))
-            e++;
-        if (log[b].kind != 1 || e == N)
-            continue;
+        while (log[b].kind == 1 && e < N && !(log[e].kind == 2 && log[e].number == log[b].number)) e++;
+        if (log[b].kind != 1 || e == N) continue;
         for (int d = 0; d < 2; d++) {
             int64_t live = 0, at_begin = 0, peak = 0;
             unsigned events = 0;
             for (unsigned i = 0; i < e; i++) {
-                if (i == b)
-                    peak = at_begin = live;
-                if (log[i].kind || log[i].meter != d)
-                    continue;
+                if (i == b) peak = at_begin = live;
+                if (log[i].kind || log[i].meter != d) continue;
                 live += log[i].delta;
                 events += i > b;
-                if (i > b && live > peak)
-                    peak = live;
+                if (i > b && live > peak) peak = live;
             }
-            if (!events)
-                continue;
+            if (!events) continue;
             rows++;
             if (rows % 7) /* each check opens the database */
                 continue;
             char sql[200];
-            snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM range_memory_data WHERE range_id = %llu AND device = %d AND level = "
-                     "'sub' AND peak_bytes = %lld AND net_bytes = %lld", (unsigned long long)log[b].number, d, (long long)peak,
-                     (long long)(live - at_begin));
+            snprintf(sql, sizeof sql,
+                     "SELECT COUNT(*) FROM range_memory_data WHERE range_id = %llu AND device = %d AND level = "
+                     "'sub' AND peak_bytes = %lld AND net_bytes = %lld",
+                     (unsigned long long)log[b].number, d, (long long)peak, (long long)(live - at_begin));
             ck_sql(c.db, sql, 1);
         }
     }
@@ -214,10 +224,8 @@ START_TEST(test_incremental_equals_one_shot)
             vs_put_launch(w, 1, (uint32_t)part, 0, 900000);
             vs_put_kernel(w, 2, 0, (uint32_t)part - 1, (uint32_t)part + 1, 900000, 900100);
             vs_put_string(w, 2, (uint32_t)part, (const char *[]){"", "one", "two", "three", "four", "five"}[part]);
-            if (part != 3)
-                vs_log_writer_flush(w);
-            if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
-                _exit(1);
+            if (part != 3) vs_log_writer_flush(w);
+            if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1) _exit(1);
         }
         random_program(w, 500); /* only in memory */
         vs_log_writer_close(w, VS_WRITER_KILL);
@@ -225,8 +233,7 @@ START_TEST(test_incremental_equals_one_shot)
     }
     for (int part = 0; part < 6; part++) {
         ck_assert(read(ready[0], &byte, 1) == 1);
-        if (!in)
-            ck_assert_msg(!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e), "%s", e.text);
+        if (!in) ck_assert_msg(!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e), "%s", e.text);
         ck_assert_msg(!vs_ingest_step(in, c.run, &e), "%s", e.text);
         if (_i % 2) { /* forgets everything */
             vs_ingest_close(in);
@@ -236,17 +243,16 @@ START_TEST(test_incremental_equals_one_shot)
         ck_assert(write(go[1], &byte, 1) == 1);
     }
     ck_assert(waitpid(child, NULL, 0) == child);
-    if (!in)
-        ck_assert(!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e));
+    if (!in) ck_assert(!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e));
     ck_assert_msg(!vs_ingest_finish(in, c.run, 0, &e), "%s", e.text);
     vs_ingest_close(in);
     case_ingest(&c, one);
     char *a = case_dump(c.db), *b = case_dump(one);
     if (strcmp(a, b)) {
         size_t i = 0;
-        while (a[i] == b[i])
-            i++;
-        ck_abort_msg("differ at %zu: [%.300s] against [%.300s]", i, a + (i > 100 ? i - 100 : 0), b + (i > 100 ? i - 100 : 0));
+        while (a[i] == b[i]) i++;
+        ck_abort_msg("differ at %zu: [%.300s] against [%.300s]", i, a + (i > 100 ? i - 100 : 0),
+                     b + (i > 100 ? i - 100 : 0));
     }
     case_balanced(c.db);
     /* again: nothing changes */
@@ -268,15 +274,15 @@ START_TEST(test_real_recording_matches_its_own_totals)
     struct vs_log_writer *w;
     char line[300];
     uint64_t rows = 0, most = 0, reserved_most = 0;
-    if (!in)
-        return;
+    if (!in) return;
     w = case_writer(&c, 0);
     ck_assert_ptr_nonnull(fgets(line, sizeof line, in));
     while (fgets(line, sizeof line, in)) {
         unsigned long long ts, address, allocated, reserved;
         long long bytes;
         unsigned thread;
-        ck_assert_int_eq(sscanf(line, "%llu,%llx,%lld,%llu,%llu,%u", &ts, &address, &bytes, &allocated, &reserved, &thread), 6);
+        ck_assert_int_eq(
+            sscanf(line, "%llu,%llx,%lld,%llu,%llu,%u", &ts, &address, &bytes, &allocated, &reserved, &thread), 6);
         vs_put_torch(w, thread + 1, 0, address, bytes, allocated, reserved, 0, ts + 2000);
         most = allocated > most ? allocated : most;
         reserved_most = reserved > reserved_most ? reserved : reserved_most;
@@ -292,12 +298,16 @@ START_TEST(test_real_recording_matches_its_own_totals)
     ck_sql(c.db, "SELECT allocations + frees FROM peak_data WHERE series = 'torch'", rows);
     ck_sql(c.db, "SELECT COUNT(*) FROM loss", 0);
     /* two timelines, one from the blocks and one from PyTorch's own totals: the same, bucket by bucket */
-    ck_sql(c.db, "SELECT COUNT(*) FROM timeline a JOIN timeline b USING (ts_ns) WHERE a.series = 'torch' AND b.series = "
-                 "'torch_allocated' AND (a.max_bytes <> b.max_bytes OR a.last_bytes <> b.last_bytes)", 0);
+    ck_sql(c.db,
+           "SELECT COUNT(*) FROM timeline a JOIN timeline b USING (ts_ns) WHERE a.series = 'torch' AND b.series = "
+           "'torch_allocated' AND (a.max_bytes <> b.max_bytes OR a.last_bytes <> b.last_bytes)",
+           0);
     ck_assert_int_gt(case_int(c.db, "SELECT COUNT(*) FROM timeline WHERE series = 'torch'"), 500);
     /* row by row: the running sum of the rows is the sum PyTorch reported */
-    ck_sql(c.db, "SELECT MAX(live) FROM (SELECT SUM(d) OVER (ORDER BY t) AS live FROM (SELECT alloc_ts_ns AS t, bytes AS d "
-                 "FROM allocation UNION ALL SELECT free_ts_ns, -bytes FROM allocation WHERE free_ts_ns IS NOT NULL))", most);
+    ck_sql(c.db,
+           "SELECT MAX(live) FROM (SELECT SUM(d) OVER (ORDER BY t) AS live FROM (SELECT alloc_ts_ns AS t, bytes AS d "
+           "FROM allocation UNION ALL SELECT free_ts_ns, -bytes FROM allocation WHERE free_ts_ns IS NOT NULL))",
+           most);
     check_against_rows(c.db);
 }
 END_TEST

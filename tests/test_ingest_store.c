@@ -31,8 +31,7 @@ static void tear_down(void)
 
 static void some(struct vs_log_writer *w, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++)
-        vs_put_torch(w, 1 + i % 2, 0, 4096ull * (i + 1), 512, 0, 0, 0, 2000 + i);
+    for (unsigned i = 0; i < n; i++) vs_put_torch(w, 1 + i % 2, 0, 4096ull * (i + 1), 512, 0, 0, 0, 2000 + i);
 }
 
 START_TEST(test_one_writer_and_no_surprise)
@@ -103,8 +102,7 @@ START_TEST(test_ingest_that_dies_changes_nothing)
     for (int round = 0; round < 3; round++) {
         pid_t child = fork();
         if (!child) {
-            if (!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e))
-                vs_ingest_finish(in, c.run, 0, &e);
+            if (!vs_ingest_open(c.db, VS_INGEST_RESUME, &in, &e)) vs_ingest_finish(in, c.run, 0, &e);
             _exit(0);
         }
         usleep(100000u + (unsigned)round * 250000u);
@@ -138,18 +136,16 @@ START_TEST(test_readers_read_while_it_grows_and_never_write)
     fflush(NULL);
     if (!fork()) { /* closing a descriptor here would drop SQLite's locks of this process: a reader is another one */
         sqlite3_stmt *q;
-        static const char *const forbidden[] = {"DELETE FROM allocation", "ATTACH 'x' AS y", "PRAGMA journal_mode=DELETE",
-                                                "CREATE TEMP TABLE t(x)", "VACUUM INTO '/tmp/x'", "PRAGMA query_only=0",
-                                                "SELECT load_extension('x')"};
-        if (vs_db_open(c.db, &db, &e))
-            _exit(1);
+        static const char *const forbidden[] = {
+            "DELETE FROM allocation", "ATTACH 'x' AS y",     "PRAGMA journal_mode=DELETE", "CREATE TEMP TABLE t(x)",
+            "VACUUM INTO '/tmp/x'",   "PRAGMA query_only=0", "SELECT load_extension('x')"};
+        if (vs_db_open(c.db, &db, &e)) _exit(1);
         if (sqlite3_prepare_v2(vs_db_handle(db), "SELECT COUNT(*) FROM live_at_end", -1, &q, NULL) ||
             sqlite3_step(q) != SQLITE_ROW || sqlite3_column_int(q, 0) != 5000)
             _exit(2);
         sqlite3_finalize(q);
         for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
-            if (sqlite3_exec(vs_db_handle(db), forbidden[i], NULL, NULL, NULL) == SQLITE_OK)
-                _exit(10 + (int)i);
+            if (sqlite3_exec(vs_db_handle(db), forbidden[i], NULL, NULL, NULL) == SQLITE_OK) _exit(10 + (int)i);
         vs_db_close(db);
         _exit(0);
     }
@@ -221,8 +217,10 @@ START_TEST(test_ranks_share_a_database)
     free(peaks);
     ck_sql(c.db, "SELECT COUNT(*) FROM string WHERE text = 'step'", 1);
     ck_sql(c.db, "SELECT COUNT(DISTINCT id) FROM range", 4);
-    ck_sql(c.db, "SELECT COUNT(*) FROM allocation a JOIN thread t ON t.id = a.alloc_thread_id WHERE t.process_id = a.process_id",
-           46);
+    ck_sql(
+        c.db,
+        "SELECT COUNT(*) FROM allocation a JOIN thread t ON t.id = a.alloc_thread_id WHERE t.process_id = a.process_id",
+        46);
     case_balanced(c.db);
 }
 END_TEST
@@ -234,7 +232,8 @@ START_TEST(test_what_is_no_database_is_refused_with_a_reason)
     char path[200];
     sqlite3 *other;
     ck_assert_int_eq(vs_db_open("/nonexistent.db", &db, &e), -ENOENT);
-    ck_assert_str_eq(e.text, "no such database: /nonexistent.db; record one with: vramscope run -o /nonexistent.db -- CMD");
+    ck_assert_str_eq(e.text,
+                     "no such database: /nonexistent.db; record one with: vramscope run -o /nonexistent.db -- CMD");
     ck_assert_int_eq(vs_db_open(c.run, &db, &e), -EINVAL);
     ck_assert_ptr_nonnull(strstr(e.text, "folder"));
     snprintf(path, sizeof path, "%s/text", c.root);
@@ -246,8 +245,10 @@ START_TEST(test_what_is_no_database_is_refused_with_a_reason)
     ck_assert(!sqlite3_open(path, &other));
     ck_assert(!sqlite3_exec(other, "CREATE TABLE t(x)", NULL, NULL, NULL));
     ck_assert_int_eq(vs_db_open(path, &db, &e), -EINVAL);
-    ck_assert(!sqlite3_exec(other, "CREATE TABLE meta(key, value); INSERT INTO meta VALUES('format_version', '99'), "
-                                   "('vramscope_version', '7.5')", NULL, NULL, NULL));
+    ck_assert(!sqlite3_exec(other,
+                            "CREATE TABLE meta(key, value); INSERT INTO meta VALUES('format_version', '99'), "
+                            "('vramscope_version', '7.5')",
+                            NULL, NULL, NULL));
     ck_assert_int_eq(vs_db_open(path, &db, &e), -EINVAL);
     ck_assert_ptr_nonnull(strstr(e.text, "7.5"));
     sqlite3_close(other);
