@@ -142,9 +142,11 @@ $(O)/gen/tests/suites.inc: FORCE
 $(O)/obj/tests/runner.o: $(O)/gen/tests/suites.inc
 
 # ---- checks ----
-# A preloaded sanitized library is not first in the load order; that is intended.
-SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) TSAN_OPTIONS=die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp:$(TSAN_OPTIONS)
-RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10)
+# A preloaded sanitized library is not first in the load order; that is intended, as are forks of programs with threads and
+# events raised in signal handlers.
+SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) \
+          TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:report_signal_unsafe=0:$(TSAN_OPTIONS)
+RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10 VS_TEST_SAN=$(SAN))
 TESTED = all $(RUNNER) $(FAKES) $(PROGRAMS)
 check: $(TESTED) ## every test that needs no GPU
 	@$(RUN_TESTS) CK_EXCLUDE_TAGS='gpu fuzz soak' $(RUNNER)

@@ -153,7 +153,8 @@ int vs_process_advance(struct vs_process *p, const struct vs_advance *how)
     if (!vs_memory_counters(p->memory, &p->who, &counters) || !p->counters.control) p->counters = counters;
     else p->counters.known = !(p->counters.gone = true); /* the log's last record may know */
     bool over = is_over(p, how->finishing);
-    if (over && p->counters.control && p->counters.seq_next) p->order.limit = p->counters.seq_next;
+    /* a number beyond those the program has taken is not one; counters read before its end are too old to say so */
+    if (over && p->counters.control && !p->counters.gone && p->counters.seq_next) p->order.limit = p->counters.seq_next;
     if ((err = read_all(p, over, how))) return err == -ESTALE ? over ? abandon(p) : 0 : err;
     if (!over && is_over(p, how->finishing)) {
         over = true;

@@ -18,12 +18,12 @@ static const char *const loss_names[VS_NLOSSES] = {
 #undef X
 };
 
-/* What the recorder counted: its last record says it, else its control file as it was left. */
+/* What the recorder counted: its control file as it was left, or when that is gone its last record. */
 static const uint64_t *recorder_lost(const struct vs_process *p, int source)
 {
     static const uint64_t none[VS_NLOSSES];
-    if (p->end_seen && !p->counters.control) return p->end_lost[source];
-    return p->counters.control ? p->counters.lost[source] : p->end_seen ? p->end_lost[source] : none;
+    if (p->end_seen && (!p->counters.control || p->counters.gone)) return p->end.lost[source];
+    return p->counters.control ? p->counters.lost[source] : none;
 }
 
 /* Numbers taken for records that were never counted as appended: under construction, of a source nobody knows. */
@@ -42,7 +42,7 @@ void vs_balance_write(struct vs_process *p, bool dead)
     uint64_t lost[VS_NSOURCES][VS_NLOSSES];
     for (int s = 0; s < VS_NSOURCES; s++) {
         bool known = p->end_seen || p->counters.known;
-        uint64_t appended = p->counters.known ? p->counters.appended[s] : p->end_appended[s], in_log = 0;
+        uint64_t appended = p->counters.known ? p->counters.appended[s] : p->end.appended[s], in_log = 0;
         memcpy(lost[s], recorder_lost(p, s), sizeof lost[s]);
         if (dead && known && appended > p->stored[s]) in_log = appended - p->stored[s];
         else if (dead && !known)

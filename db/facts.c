@@ -149,8 +149,7 @@ void vs_apply_end(struct vs_process *p, const struct vs_rec *rec)
     vs_process_time(p, r->ts_ns);
     p->end_seen = p->changed = true;
     p->ended = rec->flags == VS_END_DETACHED ? VS_DETACHED : VS_EXITED;
-    memcpy(p->end_appended, r->appended, sizeof p->end_appended);
-    memcpy(p->end_lost, r->lost, sizeof p->end_lost);
+    p->end = *r;
 }
 
 void vs_apply_device(struct vs_process *p, const struct vs_rec *rec)
@@ -196,28 +195,37 @@ static struct vs_value text_fact(const struct vs_process *p, const char *key)
     return vs_text(value && *value ? value : NULL);
 }
 
+/* The last record outlives the control file, and is later than any look at it. */
+uint64_t vs_facts_delivered(const struct vs_process *p)
+{
+    return p->end_seen ? p->end.delivered_ns : p->counters.delivered_ns;
+}
+
 static int64_t overhead(const struct vs_process *p)
 {
-    const struct vs_counters *c = &p->counters;
+    const uint64_t *each = p->end_seen ? p->end.calibrated_ns : p->counters.control ? p->counters.calibrated_ns : NULL;
     uint64_t ns = 0;
-    for (int s = 0; s < VS_NSOURCES; s++) ns += p->stored[s] * (c->control ? c->calibrated_ns[s] : 0);
+    for (int s = 0; s < VS_NSOURCES; s++) ns += each ? p->stored[s] * each[s] : 0;
     for (int i = 0; i < 16; i++) ns += p->overhead_ns[i];
-    return c->control || p->gpu.traced ? (int64_t)ns : VS_NONE;
+    return each || p->gpu.traced ? vs_whole(ns) : VS_NONE;
 }
 
 void vs_facts_write(struct vs_process *p)
 {
     static const char *const ended[] = {"running", "exit", "detached", "killed"};
     const struct vs_counters *c = &p->counters;
+    bool known = p->end_seen || c->control;
+    uint64_t host_bytes = p->end_seen ? p->end.host_bytes : c->host_bytes;
+    uint64_t gpu_bytes = p->end_seen ? p->end.gpu_buffer_bytes : c->gpu_buffer_bytes;
     int64_t end = p->end_ns > p->lifetime_ns ? p->end_ns : p->lifetime_ns;
     VS_PUT(
         p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid), number_fact(p, "parent_pid"),
         number_fact(p, "rank"), number_fact(p, "local_rank"), number_fact(p, "world_size"), text_fact(p, "launcher"),
         text_fact(p, "command_line"), text_fact(p, "executable"), text_fact(p, "cwd"), text_fact(p, "trace_level"),
         vs_int(p->who.start_ns), vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
-        vs_int(vs_nonzero(c->delivered_ns)), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
-        text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(c->control ? (int64_t)c->host_bytes : VS_NONE),
-        vs_int(vs_nonzero(c->gpu_buffer_bytes)), vs_int(overhead(p)));
+        vs_int(vs_nonzero(vs_facts_delivered(p))), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
+        text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(known ? vs_whole(host_bytes) : VS_NONE),
+        vs_int(vs_nonzero(gpu_bytes)), vs_int(overhead(p)));
 }
 
 void vs_facts_free(struct vs_process *p)

@@ -6,6 +6,7 @@
 #include "live.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "process.h"
 
@@ -31,7 +32,10 @@ static void count(struct vs_process *p, const struct vs_piece *x, int sign, int6
     if (x->in_level)
         vs_process_check(p, vs_series_change(&p->series, x->device, x->level == VS_LEVEL_HELD ? VS_SE_HELD : VS_SE_SUB,
                                              delta, frees, ts, range));
-    if (x->in_totals) vs_process_check(p, vs_series_change(&p->series, x->device, x->source, delta, frees, ts, range));
+    if (x->in_totals)
+        vs_process_check(p, vs_series_change(&p->series, x->device,
+                                             x->pool_size ? VS_SE_CUDA_ASYNC_RESERVED : (enum vs_series_id)x->source,
+                                             delta, frees, ts, range));
 }
 
 /* A piece that is freed after the peak of its level, and was there at it, is part of what the peak was made of. */
@@ -113,6 +117,7 @@ struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what,
     x->free_ts = 0;
     x->alloc_thread = p->thread;
     x->written = false;
+    l->unnamed += x->caller != 0;
     x->in_totals = !x->imported && !(x->flags & VS_AF_CAPTURED);
     x->in_level = x->in_totals && !(x->flags & VS_FLAG_NESTED);
     if (x->alloc_range) {
@@ -135,7 +140,8 @@ static void write_change(struct vs_process *p, const struct vs_piece *x)
            vs_int(vs_thread_row(p, x->free_thread)), vs_int(vs_range_row(p, x->free_range)),
            vs_text(x->level == VS_LEVEL_HELD ? "held" : "sub"), vs_int(x->parent_id ? x->parent_id : VS_NONE),
            vs_text(vs_series_names[x->source]), vs_int(x->has_address ? (int64_t)x->address : VS_NONE),
-           vs_int(x->flags), vs_text(vs_category_names[x->category]), vs_int(x->name_id ? x->name_id : VS_NONE));
+           vs_int(x->flags), vs_text(vs_category_names[x->category]), vs_int(x->name_id ? x->name_id : VS_NONE),
+           vs_text(x->library));
 }
 
 void vs_live_changed(struct vs_process *p, struct vs_piece *x)
@@ -152,6 +158,7 @@ void vs_live_close(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_
     x->free_thread = p->thread;
     x->free_range = range;
     unlink_live(l, x);
+    l->unnamed -= x->caller != 0;
     p->changed = true;
     if (x->written) {
         write_change(p, x);
@@ -173,6 +180,33 @@ void vs_live_relabel(struct vs_process *p, struct vs_piece *x, uint8_t source, u
     x->in_level = in_level;
     vs_live_changed(p, x);
     p->changed = true;
+}
+
+/* NCCL allocates on threads of its own too, where no call of its interface is under way. What a pool hands out stays the
+ * pool's: a label is for held memory. */
+static bool made_by_nccl(const struct vs_piece *x)
+{
+    return x->library && !strncmp(x->library, "libnccl.so", 10) && x->source != VS_SE_CUDA_ASYNC;
+}
+
+void vs_live_caller(struct vs_process *p, struct vs_piece *what, uint64_t caller)
+{
+    what->library = vs_names_library(p, caller);
+    what->caller = what->library ? 0 : caller;
+    if (made_by_nccl(what)) what->source = VS_SE_NCCL;
+}
+
+/* Only what is live: the series of what is gone cannot be told apart any more, and rows and series must agree. */
+void vs_live_name(struct vs_process *p, uint64_t begin, uint64_t end, const char *library)
+{
+    for (struct vs_piece *x = p->live.unnamed ? p->live.first : NULL; x; x = x->next) {
+        if (!x->caller || x->caller < begin || x->caller >= end) continue;
+        x->caller = 0;
+        x->library = library;
+        p->live.unnamed--;
+        if (made_by_nccl(x) && x->source != VS_SE_NCCL) vs_live_relabel(p, x, VS_SE_NCCL, x->level, p->lifetime_ns);
+        else vs_live_changed(p, x);
+    }
 }
 
 static void write_row(struct vs_process *p, const struct vs_piece *x)
@@ -256,4 +290,5 @@ void vs_live_free(struct vs_process *p)
     vs_address_map_free(&l->mappings);
     vs_id_map_free(&l->physical);
     vs_id_map_free(&l->pools);
+    vs_id_map_free(&l->captured);
 }

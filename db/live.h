@@ -46,6 +46,7 @@ extern const char *const vs_category_names[VS_NCATEGORIES]; /* [0] is NULL */
 struct vs_piece {
     struct vs_piece *next, *prev; /* of the live ones */
     int64_t id, parent_id;        /* parent_id 0: none */
+    int64_t heap_id;              /* region: the heap it lies in, 0: none */
     uint64_t address, bytes;
     int64_t alloc_ts, free_ts; /* free_ts 0: live */
     uint64_t alloc_range, free_range;
@@ -53,11 +54,13 @@ struct vs_piece {
     int64_t name_id;    /* string row, 0: none */
     uint64_t pool, context;
     const char *library;
+    uint64_t caller; /* while its library is not known, else 0 */
     uint32_t alloc_thread, free_thread;
     int8_t device;  /* -1: host */
     uint8_t source; /* enum vs_series_id */
     uint8_t level, category, flags;
     bool imported, has_address;
+    bool pool_size; /* what a stream-ordered pool reserves: a row no call made */
     bool in_totals; /* of its source */
     bool in_level;  /* and of its level */
     bool written;   /* has a row */
@@ -93,7 +96,9 @@ struct vs_live {
     struct vs_address_map mappings;
     struct vs_id_map physical; /* by handle */
     struct vs_id_map pools;    /* by handle */
+    struct vs_id_map captured; /* addresses that graphs free, perhaps once per run; the values mean nothing */
     size_t async;              /* live stream-ordered allocations */
+    size_t unnamed;            /* live pieces whose caller's library is not known */
 };
 
 /* What a new piece is; everything else is filled in. ts is a lifetime moment. */
@@ -101,8 +106,12 @@ struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what,
 void vs_live_close(struct vs_process *p, struct vs_piece *piece, int64_t ts,
                    uint64_t range); /* piece may be gone after */
 void vs_live_relabel(struct vs_process *p, struct vs_piece *piece, uint8_t source, uint8_t level, int64_t ts);
+/* A library was mapped there: names what it allocated before that was known. */
+void vs_live_name(struct vs_process *p, uint64_t begin, uint64_t end, const char *library);
 void vs_live_changed(struct vs_process *p, struct vs_piece *piece); /* a column of a written row is another now */
 void vs_live_write(struct vs_process *p);                           /* rows of all that waits */
+/* What a driver allocation by this caller is; fills in its library, or the caller to ask for later. */
+void vs_live_caller(struct vs_process *p, struct vs_piece *what, uint64_t caller);
 struct vs_piece *vs_live_holder(const struct vs_process *p, uint64_t address); /* held CUDA block it lies in */
 struct vs_piece *vs_live_torch_block(const struct vs_process *p, uint64_t address);
 void vs_live_free(struct vs_process *p);

@@ -25,9 +25,18 @@ static void replace(struct vs_process *p, struct vs_address_map *map, uint64_t a
 {
     struct vs_piece *old = vs_address_map_remove(map, address);
     if (!old) return;
-    if (old->source != VS_SE_STATIC) /* modules are unloaded without a word */
+    if (old->source != VS_SE_STATIC && !(old->flags & VS_AF_CAPTURED)) /* modules and graphs go without a word */
         p->unmatched[source]++;
     close_driver(p, old, ts, 0);
+}
+
+/* A graph frees its memory each time it runs, and the program may do it in between: after the first time there is nothing
+ * to free here. Until somebody else gets the address. */
+static void note_captured(struct vs_process *p, uint64_t address, bool captured)
+{
+    static char yes;
+    if (captured) vs_process_check(p, vs_id_map_put(&p->live.captured, address, &yes));
+    else if (p->live.captured.count) vs_id_map_remove(&p->live.captured, address);
 }
 
 static void add(struct vs_process *p, const struct vs_rec_alloc *r, uint8_t source)
@@ -40,7 +49,6 @@ static void add(struct vs_process *p, const struct vs_rec_alloc *r, uint8_t sour
                             .bytes = r->bytes,
                             .alloc_range = r->range,
                             .context = r->context,
-                            .library = vs_names_library(p, r->caller),
                             .device = r->h.device,
                             .source = source,
                             .level = VS_LEVEL_HELD,
@@ -53,6 +61,8 @@ static void add(struct vs_process *p, const struct vs_rec_alloc *r, uint8_t sour
     } else if (what.flags & VS_AF_IN_NCCL) {
         what.source = VS_SE_NCCL;
     }
+    vs_live_caller(p, &what, r->caller);
+    if (map == &p->live.driver) note_captured(p, r->address, what.flags & VS_AF_CAPTURED);
     if (what.flags & VS_AF_CAPTURED) what.level = VS_LEVEL_SUB;
     uint32_t name = vs_text_bytes(&r->h, sizeof *r, r->name_bytes);
     if (name) what.name_id = vs_names_text(p, 0, r->name, name);
@@ -90,16 +100,17 @@ void vs_apply_free(struct vs_process *p, const struct vs_rec *rec)
     struct vs_piece *x =
         vs_address_map_remove(r->memory == VS_MEM_ARRAY ? &p->live.arrays : &p->live.driver, r->address);
     if (x) close_driver(p, x, ts, r->range);
-    else p->unmatched[VS_SRC_CUDA]++;
+    else if (!vs_id_map_get(&p->live.captured, r->address)) p->unmatched[VS_SRC_CUDA]++;
 }
 
+/* Measured: memory of pools and of cuMemCreate is the device's and outlives its contexts, resets too. */
 static void drop_all(struct vs_process *p, struct vs_address_map *map, const struct vs_rec_context *r, int64_t ts)
 {
     uint64_t at = 0;
     struct vs_piece *x;
     while ((x = vs_address_map_ceiling(map, at, &at))) {
-        bool goes = r->context ? x->context == r->context : x->device == r->h.device;
-        if (goes) {
+        bool of_it = r->context ? x->context == r->context : x->device == r->h.device;
+        if (of_it && x->source != VS_SE_CUDA_ASYNC) {
             vs_address_map_remove(map, at);
             close_driver(p, x, ts, 0);
         }
@@ -113,12 +124,6 @@ void vs_apply_context(struct vs_process *p, const struct vs_rec *rec)
     int64_t ts = vs_process_lifetime(p, r->ts_ns);
     drop_all(p, &p->live.driver, r, ts);
     drop_all(p, &p->live.arrays, r, ts);
-    for (size_t i = 0; i < p->live.pools.size; i++) { /* a pool lives as long as its device is in use */
-        struct vs_pool *pool = p->live.pools.slots[i].value;
-        if (!pool || !pool->piece || pool->device != r->h.device || (r->context && p->live.driver.count)) continue;
-        vs_live_close(p, pool->piece, ts, 0);
-        pool->piece = NULL;
-    }
 }
 
 void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)

@@ -25,7 +25,8 @@ struct early_end {
 static void write_comm(struct vs_process *p, const struct vs_comm *c)
 {
     VS_PUT(p->store, VS_ST_COMMUNICATOR, vs_int(c->id), vs_int(p->id), vs_int(vs_nonzero(c->handle)),
-           vs_int(vs_nonzero(c->hash)), vs_int(c->parent_id), vs_int(c->nranks), vs_int(c->rank),
+           vs_int(vs_nonzero(c->hash)), vs_int(c->parent_id), vs_int(c->nranks < 0 ? VS_NONE : c->nranks),
+           vs_int(c->rank < 0 ? VS_NONE : c->rank),
            vs_int(vs_device_or_none(c->device)), vs_text(c->name), vs_int(c->created_ns), vs_int(c->ended_ns),
            vs_text(c->ended));
 }
@@ -40,7 +41,7 @@ static struct vs_comm *new_comm(struct vs_process *p, uint64_t handle)
     }
     c->id = p->base + ++p->nccl.next_comm;
     c->handle = handle;
-    c->device = -1;
+    c->device = c->nranks = c->rank = -1;
     c->parent_id = c->created_ns = c->ended_ns = VS_NONE;
     c->older = p->nccl.all;
     p->nccl.all = c;
@@ -102,11 +103,11 @@ static void write_call(struct vs_process *p, const struct vs_call *c, int64_t en
     const char *redop = b->redop >= 0 ? b->redop < 5 ? redops[b->redop] : "custom" : NULL;
     VS_PUT(p->store, VS_ST_COLLECTIVE, vs_int(p->base + (int64_t)(b->id & ((uint64_t)VS_ROWS_PER_PROCESS - 1))),
            vs_int(p->id), vs_int(c->comm_id), vs_int(c->sequence),
-           vs_text(b->op < VS_NCOLLECTIVES ? ops[b->op] : "unknown"), vs_int((int64_t)b->count),
+           vs_text(b->op < VS_NCOLLECTIVES ? ops[b->op] : "unknown"), vs_int(nvtx ? VS_NONE : vs_known(b->count)),
            vs_text(b->dtype >= 0 && b->dtype < 12 ? types[b->dtype] : NULL), vs_text(redop), vs_int((int64_t)b->bytes),
            vs_int(b->peer < 0 ? VS_NONE : b->peer), vs_int(nvtx ? VS_NONE : vs_nonzero(b->send_address)),
            vs_int(nvtx ? VS_NONE : vs_nonzero(b->recv_address)), vs_int(nvtx ? VS_NONE : (int64_t)b->stream),
-           vs_int(vs_nonzero(b->group)), vs_int(c->begin_ns), vs_int(end_ns), vs_int(result),
+           vs_int(vs_nonzero(b->group)), vs_int(c->begin_ns), vs_int(end_ns), vs_int(result < 0 ? VS_NONE : result),
            vs_int(vs_thread_row(p, c->thread)), vs_int(vs_range_row(p, b->range)), vs_text(nvtx ? "nvtx" : "call"));
 }
 

@@ -55,6 +55,7 @@ void vs_apply_pool(struct vs_process *p, const struct vs_rec *rec)
                             .device = (int8_t)pool->device,
                             .source = VS_SE_CUDA_ASYNC,
                             .level = VS_LEVEL_HELD,
+                            .pool_size = true,
                             .pool = graph ? 0 : r->pool};
     if (pool->piece) vs_live_close(p, pool->piece, ts, 0);
     pool->piece = r->reserved_bytes ? vs_live_open(p, &what, ts) : NULL;

@@ -122,7 +122,7 @@ struct vs_process {
     bool damage;              /* something in the log could not be read */
     bool end_seen;
     enum vs_ended ended;
-    uint64_t end_appended[VS_NSOURCES], end_lost[VS_NSOURCES][VS_NLOSSES];
+    struct vs_rec_end end; /* when end_seen */
 };
 
 struct vs_process *vs_process_new(struct vs_store *store, int64_t id, const struct vs_identity *who);
@@ -219,6 +219,7 @@ void vs_apply_module(struct vs_process *p, const struct vs_rec *rec);
 
 /* facts.c: what is known of the process itself */
 void vs_facts_thread(struct vs_process *p, uint32_t number, uint32_t tid, const char *name, size_t bytes);
+uint64_t vs_facts_delivered(const struct vs_process *p); /* GPU records up to here had arrived; 0: not known */
 const char *vs_facts_get(const struct vs_process *p, const char *key);
 uint32_t vs_facts_number(const struct vs_process *p, uint32_t tid); /* latest thread number of a tid, 0: none */
 void vs_facts_free(struct vs_process *p);

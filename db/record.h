@@ -67,7 +67,7 @@ enum vs_source {
     X(TORN, "torn", "a record under construction when the process died")                                           \
     X(DAMAGED, "damaged", "records in the log that are truncated or do not match their check")                     \
     X(UNMATCHED, "unmatched", "a free or range end whose beginning was not recorded, or an address handed out twice") \
-    X(UNDELIVERED, "undelivered", "GPU work launched that the GPU had not reported when the process ended")        \
+    X(UNDELIVERED, "undelivered", "launches after the GPU's last report, by a process that died without a word")        \
     X(GAP, "gap", "intervals in which another tool held CUPTI")
 
 enum vs_loss {
@@ -263,7 +263,7 @@ struct vs_rec_alloc { /* flags: enum vs_alloc_flags */
     char name[];
 };
 
-struct vs_rec_free { /* flags: enum vs_alloc_flags (UNDO) */
+struct vs_rec_free { /* flags: enum vs_alloc_flags (UNDO); of REGION_FREE: enum vs_region_flags */
     struct vs_rec h;
     uint64_t seq;
     uint64_t ts_ns; /* before the real call */
@@ -384,9 +384,14 @@ struct vs_rec_nvtx_name { /* flags: enum vs_nvtx_name */
 };
 
 /* NVTX memory: a heap or region the program says it uses. Inside a held block it is a part of it (level `sub`);
- * elsewhere it is host memory CUDA does not see (level `held`, source `host`). flags: enum vs_region_flags. */
+ * elsewhere it is host memory CUDA does not see (level `held`, source `host`). A heap and its first region may have the
+ * same address: the flags of all three kinds of record tell which is meant.
+ *   REGION       0 a region, HEAP a heap; with RESIZE: it was there with another size, and keeps its name
+ *   REGION_FREE  0 the region; HEAP the heap, and its regions with it; HEAP | RESIZE the heap was reset: it stays, its
+ *                regions go (address 0: all regions that lie in no heap)
+ *   REGION_NAME  0 the region, HEAP the heap */
 enum vs_region_flags { VS_RG_HEAP = 1, VS_RG_RESIZE = 2 };
-struct vs_rec_region {
+struct vs_rec_region { /* flags: enum vs_region_flags */
     struct vs_rec h;
     uint64_t seq;
     uint64_t ts_ns;
@@ -396,7 +401,7 @@ struct vs_rec_region {
     uint64_t heap; /* address of the heap it was registered in, 0 = the process */
 };
 
-struct vs_rec_region_name {
+struct vs_rec_region_name { /* flags: enum vs_region_flags */
     struct vs_rec h;
     uint64_t seq;
     uint64_t address;
@@ -413,7 +418,7 @@ struct vs_rec_comm { /* flags: enum vs_comm_op */
     uint64_t comm;    /* handle in this process; 0 with an error */
     uint64_t parent;  /* of SPLIT and shrink */
     uint64_t id_hash; /* of the ncclUniqueId: equal on all ranks of one communicator; 0 = not known */
-    int32_t nranks, rank;
+    int32_t nranks, rank; /* -1 = not known */
     int32_t color; /* of SPLIT */
     int32_t result; /* ncclResult_t */
     uint32_t name_bytes;
@@ -446,7 +451,7 @@ struct vs_rec_coll_begin { /* before the call is passed on. flags: enum vs_coll_
     uint64_t ts_ns;
     uint64_t comm;
     uint64_t send_address, recv_address;
-    uint64_t count; /* as passed */
+    uint64_t count; /* as passed; UINT64_MAX = not known */
     uint64_t bytes; /* count x type size */
     uint64_t stream;
     uint64_t range;
@@ -461,7 +466,7 @@ struct vs_rec_coll_end {
     struct vs_rec h;
     uint64_t id; /* of the call, or of the group (then flags = 1) */
     uint64_t ts_ns;
-    int32_t result; /* ncclResult_t */
+    int32_t result; /* ncclResult_t, -1 = not known */
     uint32_t reserved;
 };
 
@@ -475,7 +480,9 @@ struct vs_rec_nccl_label { /* ncclMemAlloc, ncclCommRegister, windows: names mem
     uint64_t comm;
 };
 
-struct vs_rec_launch { /* a launch or copy call: which thread, which range; joined to GPU work by correlation */
+/* A launch or copy call: which thread, which range; joined to GPU work by correlation. Not every one brings work: not a
+ * captured one, a refused one, a copy of nothing. */
+struct vs_rec_launch {
     struct vs_rec h;
     uint64_t ts_ns;
     uint64_t range;

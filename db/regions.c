@@ -17,13 +17,15 @@ static struct vs_piece *heap_around(const struct vs_process *p, uint64_t address
 /* Where it lies decides what it is. */
 static void place(const struct vs_process *p, const struct vs_rec_region *r, struct vs_piece *what)
 {
-    struct vs_piece *parent = NULL, *around = NULL;
+    struct vs_piece *parent = NULL, *around = NULL, *heap = NULL;
     uint64_t at;
     what->source = VS_SE_REGION;
     what->level = VS_LEVEL_SUB;
     if (!(r->h.flags & VS_RG_HEAP)) {
-        parent = r->heap ? vs_address_map_get(&p->live.heaps, r->heap) : NULL;
-        if (!parent) parent = heap_around(p, r->address);
+        heap = r->heap ? vs_address_map_get(&p->live.heaps, r->heap) : NULL;
+        if (!heap) heap = heap_around(p, r->address);
+        parent = heap;
+        what->heap_id = heap ? heap->id : 0;
         around = vs_address_map_floor(&p->live.regions, r->address, &at);
         if (around && r->address - at < around->bytes && at != r->address && around->level == VS_LEVEL_SUB)
             parent = around; /* a region within a region */
@@ -41,6 +43,21 @@ static void place(const struct vs_process *p, const struct vs_rec_region *r, str
     what->device = -1;
 }
 
+/* All regions in [begin, begin + bytes) that lie in that heap; 0: in none. */
+static void free_regions(struct vs_process *p, int64_t heap_id, uint64_t begin, uint64_t bytes, int64_t ts,
+                         uint64_t range)
+{
+    uint64_t at = begin;
+    struct vs_piece *x;
+    while ((x = vs_address_map_ceiling(&p->live.regions, at, &at)) && at - begin < bytes) {
+        if (x->heap_id == heap_id) {
+            vs_address_map_remove(&p->live.regions, at);
+            vs_live_close(p, x, ts, range);
+        }
+        if (++at == 0) break;
+    }
+}
+
 void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_region *r = (const void *)rec;
@@ -53,10 +70,12 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
         return;
     }
     struct vs_piece *old = vs_address_map_remove(map, r->address);
+    bool resized = rec->flags & VS_RG_RESIZE;
     if (old) {
-        what.name_id = rec->flags & VS_RG_RESIZE ? old->name_id : 0;
-        what.category = rec->flags & VS_RG_RESIZE ? old->category : 0;
-        if (!(rec->flags & VS_RG_RESIZE)) p->unmatched[VS_SRC_NVTX]++;
+        what.name_id = resized ? old->name_id : 0;
+        what.category = resized ? old->category : 0;
+        p->unmatched[VS_SRC_NVTX] += !resized;
+        if (rec->flags & VS_RG_HEAP) free_regions(p, old->id, old->address, old->bytes, ts, r->range);
         vs_live_close(p, old, ts, r->range);
     }
     place(p, r, &what);
@@ -64,34 +83,25 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
     if (x) vs_process_check(p, vs_address_map_put(map, x->address, x));
 }
 
-static void free_heap(struct vs_process *p, struct vs_piece *heap, int64_t ts, uint64_t range)
+static void free_heap(struct vs_process *p, uint64_t address, bool stays, int64_t ts, uint64_t range)
 {
-    uint64_t at = heap->address, begin = heap->address, bytes = heap->bytes;
-    struct vs_piece *x;
-    while ((x = vs_address_map_ceiling(&p->live.regions, at, &at)) && at - begin < bytes) {
-        if (x->parent_id == heap->id) {
-            vs_address_map_remove(&p->live.regions, at);
-            vs_live_close(p, x, ts, range);
-        }
-        if (++at == 0) break;
-    }
-    vs_live_close(p, heap, ts, range);
+    struct vs_piece *heap = stays ? vs_address_map_get(&p->live.heaps, address)
+                                  : vs_address_map_remove(&p->live.heaps, address);
+    if (heap) free_regions(p, heap->id, heap->address, heap->bytes, ts, range);
+    else p->unmatched[VS_SRC_NVTX]++;
+    if (heap && !stays) vs_live_close(p, heap, ts, range);
 }
 
-/* A heap and its first region may share an address: a free marked as a heap's frees the heap, any other the region
- * first. */
 void vs_apply_region_free(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_free *r = (const void *)rec;
-    struct vs_piece *x = NULL;
+    bool heap = rec->flags & VS_RG_HEAP, stays = rec->flags & VS_RG_RESIZE;
+    struct vs_piece *x;
     if (rec->flags & VS_AF_UNDO) return;
     int64_t ts = vs_process_lifetime(p, r->ts_ns);
-    if (!(rec->flags & VS_RG_HEAP) && (x = vs_address_map_remove(&p->live.regions, r->address))) {
-        vs_live_close(p, x, ts, r->range);
-        return;
-    }
-    x = vs_address_map_remove(&p->live.heaps, r->address);
-    if (x) free_heap(p, x, ts, r->range);
+    if (heap && stays && !r->address) free_regions(p, 0, 0, UINT64_MAX, ts, r->range);
+    else if (heap) free_heap(p, r->address, stays, ts, r->range);
+    else if ((x = vs_address_map_remove(&p->live.regions, r->address))) vs_live_close(p, x, ts, r->range);
     else p->unmatched[VS_SRC_NVTX]++;
 }
 
@@ -107,8 +117,8 @@ static enum vs_category category_of(const char *text, size_t bytes)
 void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_region_name *r = (const void *)rec;
-    struct vs_piece *x = vs_address_map_get(&p->live.regions, r->address);
-    if (!x) x = vs_address_map_get(&p->live.heaps, r->address);
+    struct vs_piece *x =
+        vs_address_map_get(rec->flags & VS_RG_HEAP ? &p->live.heaps : &p->live.regions, r->address);
     if (!x) {
         p->unmatched[VS_SRC_NVTX]++;
         return;

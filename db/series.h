@@ -13,7 +13,9 @@
 
 struct vs_timeline;
 
-/* X(ID, name in peak_data and timeline). The first two are the levels; up to HOST the sources of table allocation. */
+/* X(ID, name in peak_data and timeline). The first two are the levels; up to HOST the sources of table allocation; the
+ * rest are said by an allocator or the driver. What a pool reserves is a series of its own: CUDA_ASYNC counts the blocks
+ * handed out of it, and the sum of both would be of two levels. */
 #define VS_SERIES(X)                                                                                                   \
     X(HELD, "held")                                                                                                    \
     X(SUB, "sub")                                                                                                      \
@@ -27,6 +29,7 @@ struct vs_timeline;
     X(NCCL, "nccl")                                                                                                    \
     X(REGION, "region")                                                                                                \
     X(HOST, "host")                                                                                                    \
+    X(CUDA_ASYNC_RESERVED, "cuda_async_reserved")                                                                      \
     X(DRIVER_USED, "driver_used")                                                                                      \
     X(TORCH_ALLOCATED, "torch_allocated")                                                                              \
     X(TORCH_RESERVED, "torch_reserved")

@@ -56,7 +56,8 @@ struct sqlite3;
 /* X(id, SQL) */
 #define VS_CHANGES(X)                                                                                                  \
     X(ALLOCATION_CHANGE, "UPDATE allocation SET free_ts_ns=?2, free_thread_id=?3, free_range_id=?4, level=?5, "        \
-                         "parent_id=?6, source=?7, address=?8, flags=?9, category=?10, name_id=?11 WHERE id=?1")       \
+                         "parent_id=?6, source=?7, address=?8, flags=?9, category=?10, name_id=?11, library=?12 "      \
+                         "WHERE id=?1")                                                                                \
     X(RANGE_END, "UPDATE range SET end_ns=?2 WHERE id=?1")                                                             \
     X(ABANDON, "UPDATE process SET ended='killed' WHERE id=?1 AND ended='running'")                                    \
     X(GAP_END, "UPDATE gap SET end_ns=?4 WHERE process_id=?1 AND source=?2 AND begin_ns=?3")                           \

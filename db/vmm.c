@@ -35,12 +35,12 @@ static void create(struct vs_process *p, const struct vs_rec_vmm *r, int64_t ts)
     }
     struct vs_piece what = {.bytes = r->bytes,
                             .alloc_range = r->range,
-                            .library = vs_names_library(p, r->caller),
                             .device = r->h.device < -1 ? -1 : r->h.device,
                             .source = nccl ? VS_SE_NCCL : VS_SE_CUDA,
                             .level = VS_LEVEL_HELD,
                             .flags = (uint8_t)(VS_FLAG_VIRTUAL | (nccl ? VS_AF_IN_NCCL : 0)),
                             .imported = r->op == VS_VMM_IMPORT || (r->h.flags & VS_AF_IMPORTED)};
+    vs_live_caller(p, &what, r->caller);
     f = calloc(1, sizeof *f);
     if (!f || vs_id_map_put(&p->live.physical, r->handle, f)) {
         free(f);

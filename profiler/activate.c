@@ -41,7 +41,15 @@ void vs_phase_set(struct vs_state *s, enum vs_phase phase)
 
 bool vs_log_wanted(void)
 {
-    return vs_state && __atomic_load_n(&vs_state->phase, __ATOMIC_RELAXED) != VS_PHASE_STOPPED && vs_rank_wanted();
+    struct vs_state *s = vs_state;
+    uint32_t phase = s ? __atomic_load_n(&s->phase, __ATOMIC_RELAXED) : VS_PHASE_STOPPED;
+    if (phase != VS_PHASE_INACTIVE)
+        return phase != VS_PHASE_STOPPED;
+    if (vs_rank_wanted())
+        return true;
+    /* Asked once: a rank that is not wanted must not read its environment at every call. */
+    __atomic_compare_exchange_n(&s->phase, &phase, VS_PHASE_STOPPED, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return false;
 }
 
 /* Another thread is at it: it needs well under a millisecond. The thread that is itself starting (an event raised by
@@ -50,7 +58,7 @@ static bool wait_for_start(struct vs_state *s)
 {
     const struct timespec moment = {0, 50000};
     int i;
-    if (s->starter_tid == (uint32_t)syscall(SYS_gettid)) {
+    if (__atomic_load_n(&s->starter_tid, __ATOMIC_RELAXED) == (uint32_t)syscall(SYS_gettid)) {
         vs_log_lost(VS_SRC_PROCESS, VS_LOST_STARTING, 1);
         return false;
     }
@@ -102,7 +110,7 @@ bool vs_activate(void)
 
     if (__atomic_compare_exchange_n(&s->phase, &expected, VS_PHASE_STARTING, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
-        s->starter_tid = (uint32_t)syscall(SYS_gettid);
+        __atomic_store_n(&s->starter_tid, (uint32_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
         start(s);
     } else if (expected == VS_PHASE_STARTING) {
         wait_for_start(s);

@@ -81,11 +81,50 @@ static void calibrate(struct vs_state *s)
         s->control->calibrated_ns[i] = best + 5; /* + the lifetime number, which must not be taken in vain */
 }
 
+/* Something to do every so often. */
+struct period {
+    uint64_t every_ns, next_ns; /* 0: never */
+};
+
+static bool due(struct period *p, uint64_t now)
+{
+    if (!p->every_ns || now < p->next_ns)
+        return false;
+    p->next_ns = now + p->every_ns;
+    return true;
+}
+
+static void serve(struct vs_state *s, uint32_t epoch)
+{
+    struct period flush = {(uint64_t)vs_config()->flush_ms * 1000000u, 0};
+    struct period look = {(uint64_t)vs_config()->sample_ms * 1000000u, 0};
+    uint32_t i;
+
+    while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) && vs_log_epoch() == epoch) {
+        uint32_t seen = __atomic_load_n(&s->helper_wake, __ATOMIC_ACQUIRE);
+        uint64_t now = vs_now(), next;
+        keep_slabs_ready(s);
+        if (due(&look, now))
+            for (i = 0; i < NSOURCES; i++)
+                if (sources[i]->sample)
+                    sources[i]->sample();
+        if (due(&flush, now)) {
+            __atomic_store_n(&s->control->heartbeat_ns, now, __ATOMIC_RELAXED);
+            for (i = 0; i < NSOURCES; i++)
+                if (sources[i]->drain)
+                    sources[i]->drain();
+        }
+        next = look.every_ns && look.next_ns < flush.next_ns ? look.next_ns : flush.next_ns;
+        now = vs_now();
+        if (now < next)
+            wait_for(&s->helper_wake, seen, next - now);
+    }
+}
+
 static void *helper_main(void *arg)
 {
     struct vs_state *s = arg;
     uint32_t epoch = vs_log_epoch(), i;
-    uint64_t period = (uint64_t)vs_config()->flush_ms * 1000000u, next;
 
     prctl(PR_SET_NAME, "vramscope", 0, 0, 0);
     vs_marks()->own++; /* calls into CUDA, CUPTI and NVML from here are ours */
@@ -94,23 +133,7 @@ static void *helper_main(void *arg)
         if (sources[i]->start)
             sources[i]->start();
     calibrate(s);
-    next = vs_now() + period;
-    for (;;) {
-        uint32_t seen = __atomic_load_n(&s->helper_wake, __ATOMIC_ACQUIRE);
-        uint64_t now = vs_now();
-        if (__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) || vs_log_epoch() != epoch)
-            break;
-        keep_slabs_ready(s);
-        if (now < next) {
-            wait_for(&s->helper_wake, seen, next - now);
-            continue;
-        }
-        next = now + period;
-        __atomic_store_n(&s->control->heartbeat_ns, now, __ATOMIC_RELAXED);
-        for (i = 0; i < NSOURCES; i++)
-            if (sources[i]->drain)
-                sources[i]->drain();
-    }
+    serve(s, epoch);
     for (i = NSOURCES; i-- > 0 && vs_log_epoch() == epoch;)
         if (sources[i]->stop)
             sources[i]->stop();

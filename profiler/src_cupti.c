@@ -297,4 +297,4 @@ static void fork_child(void)
     vs_cupti_names_forget();
 }
 
-const struct vs_source_ops vs_source_cupti = {"cupti", NULL, drain, stop, fork_child};
+const struct vs_source_ops vs_source_cupti = {.name = "cupti", .drain = drain, .stop = stop, .fork_child = fork_child};

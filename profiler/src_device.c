@@ -54,7 +54,6 @@ enum state {
     OFF         /* it is not there, or failed too often; said once */
 };
 static enum state state;
-static uint64_t next_ns;
 static uint32_t failures;
 
 static struct device {
@@ -184,11 +183,10 @@ static void sample(int ordinal, bool last)
 
 static void look(bool last)
 {
-    uint64_t left = vs_driver_devices(), now = vs_now();
+    uint64_t left = vs_driver_devices();
 
-    if (!left || !vs_config()->sample_ms || state == OFF || (!last && now < next_ns))
+    if (!left || !vs_config()->sample_ms || state == OFF)
         return;
-    next_ns = now + (uint64_t)vs_config()->sample_ms * 1000000u;
     if (state == CLOSED && last)
         return; /* too late to begin */
     if (state == CLOSED)
@@ -197,7 +195,7 @@ static void look(bool last)
         sample(__builtin_ctzll(left), last);
 }
 
-static void drain(void)
+static void look_now(void)
 {
     look(false);
 }
@@ -214,7 +212,6 @@ static void fork_child(void)
 {
     int i;
     state = CLOSED;
-    next_ns = 0;
     failures = 0;
     for (i = 0; i < VS_MAX_DEVICES; i++)
         devices[i] = (struct device){.known = false};
@@ -222,7 +219,7 @@ static void fork_child(void)
 
 const struct vs_source_ops vs_source_device = {
     .name = "device",
-    .drain = drain,
+    .sample = look_now,
     .stop = stop,
     .fork_child = fork_child,
 };

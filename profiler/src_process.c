@@ -188,4 +188,10 @@ static void fork_child(void)
     seen_count = 0;
 }
 
-const struct vs_source_ops vs_source_process = {"process", start, drain, stop, fork_child};
+const struct vs_source_ops vs_source_process = {
+    .name = "process",
+    .start = start,
+    .drain = drain,
+    .stop = stop,
+    .fork_child = fork_child,
+};

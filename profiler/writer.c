@@ -248,8 +248,8 @@ static void finish(struct vs_state *s)
     const struct timespec moment = {0, 2000000};
     vs_phase_set(s, VS_PHASE_STOPPED);
     nanosleep(&moment, NULL);
-    __atomic_store_n(&s->control->state, VS_CTL_ENDED, __ATOMIC_RELEASE);
     open_and_write(s, write_end);
+    __atomic_store_n(&s->control->state, VS_CTL_ENDED, __ATOMIC_RELEASE); /* last: a reader now takes what is there for all */
 }
 
 void *vs_writer_main(void *arg)

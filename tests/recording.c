@@ -193,6 +193,12 @@ void recording_check(struct recording *r, long long losses)
                   recording_text(r, "SELECT group_concat(source || ' ' || reason || ' ' || count) FROM loss"), r->err);
 }
 
+bool recording_forks_make_sense(void)
+{
+    const char *san = getenv("VS_TEST_SAN");
+    return !san || strcmp(san, "thread");
+}
+
 void recording_end(struct recording *r)
 {
     sqlite3_close(r->sql);

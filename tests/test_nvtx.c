@@ -334,7 +334,8 @@ Suite *make_nvtx_suite(void)
     tcase_add_test(log, test_hostile_texts);
     tcase_add_test(log, test_threads);
     tcase_add_test(log, test_regions);
-    tcase_add_test(log, test_children_know_what_they_inherited);
+    if (recording_forks_make_sense())
+        tcase_add_test(log, test_children_know_what_they_inherited);
     tcase_add_test(database, test_database_has_ranges);
     tcase_add_test(database, test_database_has_regions);
     suite_add_tcase(s, log);
