@@ -103,5 +103,16 @@ for v, t in rounds.items():
                              "instances": {n: times[v, n] for n in range(a.instances) if (v, n) in times}}
     print(f"{v:<14}{med(t):>10.3f}{min(t):>9.3f}{med(ratio):>15.4f}{q[0]:>9.4f}-{q[2]:.4f}" +
           (f"{to_null:>9.4f}" if to_null else ""))
+# The timed runs must be complete recordings.
+for v, n in procs:
+    folder = f"{a.work}/{v}-{n}"
+    if os.path.isdir(folder):
+        tool = build + "/bin/vramscope"
+        subprocess.run([tool, "ingest", folder, "-o", folder + ".db"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        q = "SELECT (SELECT ifnull(SUM(count), 0) FROM loss) AS lost, (SELECT SUM(stored) FROM balance) AS records, (SELECT COUNT(*) FROM kernel) AS kernels, (SELECT group_concat(ended) FROM process) AS ended"
+        r = subprocess.run([tool, "query", folder + ".db", q, "--format", "json"], stdout=subprocess.PIPE, text=True)
+        row = (json.loads(r.stdout or "[]") or [{}])[0]
+        result["variants"].setdefault(v, {})["recording-%d" % n] = row
+        print(f"  {v}-{n}: {row.get('records')} records, {row.get('kernels')} kernels, {row.get('lost')} lost, ended: {row.get('ended')}")
 if a.out:
     json.dump(result, open(a.out, "w"), indent=1)

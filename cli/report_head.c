@@ -77,7 +77,8 @@ static void moment(struct vs_sheet *s)
 /* Processes that did not end in order, the first three by name. */
 static void unusual_ends(struct vs_sheet *s, int64_t orderly)
 {
-    sqlite3_stmt *q = vs_sheet_query(s, "SELECT rank, pid, ended, end_ns - delivered_ns FROM process WHERE id IN " VS_SHOWN
+    sqlite3_stmt *q = vs_sheet_query(s, "SELECT rank, pid, ended, end_ns - delivered_ns, (SELECT count FROM loss WHERE"
+                                        " process_id = p.id AND reason = 'undelivered') FROM process p WHERE id IN " VS_SHOWN
                                         " AND ended IS NOT 'exit' ORDER BY ended, rank, id");
     int n = 0;
     while (vs_sheet_next(s, &q)) {
@@ -92,6 +93,8 @@ static void unusual_ends(struct vs_sheet *s, int64_t orderly)
         if (ended && !strcmp(ended, "killed") && sqlite3_column_int64(q, 3) > 0)
             vs_sheet_line(s, "  ended    %s was killed; the GPU had not delivered the last %s", who,
                           vs_column_time(q, 3, 0, late));
+        else if (ended && !strcmp(ended, "killed") && sqlite3_column_int64(q, 4) > 0)
+            vs_sheet_line(s, "  ended    %s was killed before the GPU delivered anything", who);
         else if (ended && !strcmp(ended, "killed"))
             vs_sheet_line(s, "  ended    %s was killed; all it did before is recorded", who);
         else if (ended && !strcmp(ended, "detached"))

@@ -33,7 +33,7 @@ void vs_report_kernels(struct vs_sheet *s)
                   untimed ? "; some without a time (see LOSSES)" : "", over(s, sums));
     q = vs_sheet_query(s, "SELECT SUM(k.total_ns), SUM(k.count), SUM(k.total_ns) / MAX(SUM(k.count - k.untimed), 1), t.text"
                           " FROM kernel_total k LEFT JOIN string t ON t.id = k.name_id WHERE k.process_id IN " VS_SHOWN
-                          " GROUP BY k.name_id ORDER BY 1 DESC, 4 LIMIT ?2");
+                          " GROUP BY COALESCE(t.text, k.name_id) ORDER BY 1 DESC, 4 LIMIT ?2");
     if (q) sqlite3_bind_int(q, 2, ROWS);
     while (vs_sheet_next(s, &q)) {
         char time[VS_CELL], calls[VS_CELL], mean[VS_CELL], name[VS_CELL];
@@ -53,7 +53,7 @@ void vs_report_ranges(struct vs_sheet *s)
     q = vs_sheet_query(s, "SELECT t.text, SUM(r.count), SUM(r.host_ns), SUM(r.gpu_span_ns),"
                           " CASE WHEN SUM(r.gpu_ns) > 0 OR SUM(r.gpu_span_ns) >= 0 THEN SUM(r.gpu_ns) END, r.domain"
                           " FROM range_total r LEFT JOIN string t ON t.id = r.name_id WHERE r.process_id IN " VS_SHOWN
-                          " GROUP BY r.domain, r.name_id ORDER BY COALESCE(SUM(r.gpu_span_ns), 0) DESC, 3 DESC, 1 LIMIT ?2");
+                          " GROUP BY r.domain, COALESCE(t.text, r.name_id) ORDER BY COALESCE(SUM(r.gpu_span_ns), 0) DESC, 3 DESC, 1 LIMIT ?2");
     if (q) sqlite3_bind_int(q, 2, ROWS);
     while (vs_sheet_next(s, &q)) {
         char name[VS_CELL], times[VS_CELL], host[VS_CELL], span[VS_CELL], work[VS_CELL], domain[VS_CELL], in[VS_CELL] = "";

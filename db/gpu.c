@@ -12,6 +12,7 @@
 #define HORIZON_NS 60000000000ll /* no CUPTI flush period is longer; a kernel that runs longer loses its launch */
 #define KEPT_DONE  65536u        /* launches outside graphs kept after their first work: a copy may bring several */
 #define WORKS_MAX  1000000u
+#define OPEN_MAX   1000000u /* launches without work; CUPTI holds fewer records at a time */
 
 struct vs_work {
     struct vs_work *older, *newer;
@@ -44,17 +45,42 @@ static void drop_launch(struct vs_process *p, struct vs_launch *l)
     struct vs_gpu *g = &p->gpu;
     take_out(l->done ? &g->done : &g->open, l);
     g->ndone -= l->done;
+    g->nopen -= !l->done;
     vs_id_map_remove(&g->launches, l->correlation);
     vs_ranges_release(p, l->range);
     free(l);
+}
+
+/* Its time, unless later work has been reported: then it is not late, it had none. */
+static void give_up(struct vs_process *p, const struct vs_launch *l)
+{
+    struct vs_gpu *g = &p->gpu;
+    size_t kept = 0;
+    if (l->matched || l->ts_ns <= g->newest_end) return;
+    if (g->ngiven_up == g->given_up_room) {
+        for (size_t i = 0; i < g->ngiven_up; i++) /* what has been reported since */
+            if (g->given_up[i] > g->newest_end) g->given_up[kept++] = g->given_up[i];
+        g->ngiven_up = kept;
+    }
+    if (kept * 2 > g->given_up_room || !g->given_up_room) {
+        size_t room = g->given_up_room ? g->given_up_room * 2 : 4096;
+        int64_t *times = realloc(g->given_up, room * sizeof *times);
+        if (!times) {
+            vs_process_check(p, -ENOMEM);
+            return;
+        }
+        g->given_up = times;
+        g->given_up_room = room;
+    }
+    g->given_up[g->ngiven_up++] = l->ts_ns;
 }
 
 static void evict_launches(struct vs_process *p)
 {
     struct vs_gpu *g = &p->gpu;
     while (g->ndone > KEPT_DONE) drop_launch(p, g->done.first);
-    while (g->open.first && g->open.first->ts_ns < g->newest_end - HORIZON_NS) {
-        if (!g->open.first->matched) g->unmatched_old++;
+    while (g->open.first && (g->nopen > OPEN_MAX || g->open.first->ts_ns < g->newest_end - HORIZON_NS)) {
+        give_up(p, g->open.first);
         drop_launch(p, g->open.first);
     }
 }
@@ -69,6 +95,7 @@ static void measure(struct vs_process *p, struct vs_launch *l, const struct vs_r
         append(&p->gpu.done, l);
         l->done = true;
         p->gpu.ndone++;
+        p->gpu.nopen--;
     }
     l->matched = true;
     if (!l->range || (rec->flags & VS_TF_UNTIMED) || k->end_ns < k->begin_ns || k->end_ns > INT64_MAX / 2) return;
@@ -163,6 +190,7 @@ void vs_apply_launch(struct vs_process *p, const struct vs_rec *rec)
     l->range_number = r->range;
     l->range = vs_ranges_hold(p, r->range);
     append(&g->open, l);
+    g->nopen++;
     settle_works(p, r->correlation, l);
     if (g->first_work) evict_works(p, l->ts_ns);
     evict_launches(p);
@@ -194,11 +222,24 @@ void vs_apply_transfer(struct vs_process *p, const struct vs_rec *rec)
     work(p, rec, ((const struct vs_rec_transfer *)(const void *)rec)->correlation, p->base + ++p->gpu.next_transfer);
 }
 
+/* A launch without work is nothing unusual (see record.h). Only one that the GPU could not have reported any more is
+ * missing: later than its last report, in a process that had no time to ask for the rest. */
+static uint64_t count_undelivered(const struct vs_process *p)
+{
+    const struct vs_gpu *g = &p->gpu;
+    const char *level = vs_facts_get(p, "trace_level");
+    int64_t delivered = vs_whole(vs_facts_delivered(p));
+    uint64_t n = 0;
+    if (p->ended != VS_KILLED || !(g->traced || (level && strcmp(level, "memory")))) return 0;
+    if (g->newest_end > delivered) delivered = g->newest_end;
+    for (const struct vs_launch *l = g->open.first; l; l = l->newer) n += !l->matched && l->ts_ns > delivered;
+    for (size_t i = 0; i < g->ngiven_up; i++) n += g->given_up[i] > delivered;
+    return n;
+}
+
 void vs_gpu_finish(struct vs_process *p)
 {
     struct vs_gpu *g = &p->gpu;
-    const char *level = vs_facts_get(p, "trace_level");
-    bool traced = g->traced || (level && strcmp(level, "memory"));
     while (g->first_work) {
         const struct vs_rec *rec = g->first_work->rec;
         settle_works(p,
@@ -206,9 +247,9 @@ void vs_gpu_finish(struct vs_process *p)
                                               : ((const struct vs_rec_transfer *)(const void *)rec)->correlation,
                      NULL);
     }
+    p->undelivered += count_undelivered(p);
     while (g->done.first) drop_launch(p, g->done.first);
-    for (; g->open.first; drop_launch(p, g->open.first))
-        if (!g->open.first->matched && traced) p->undelivered++;
+    while (g->open.first) drop_launch(p, g->open.first);
 }
 
 static void free_list(struct vs_launch *l)
@@ -234,4 +275,5 @@ void vs_gpu_free(struct vs_process *p)
     vs_id_map_free(&g->works);
     vs_id_map_free(&g->total_index);
     free(g->totals);
+    free(g->given_up);
 }

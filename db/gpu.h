@@ -3,7 +3,8 @@
  * gpu.h: joins GPU work (kernels, copies) to the host calls that launched it, and sums it up.
  *
  * A launch and its work arrive in either order. What has no partner yet waits here, for at most HORIZON of the log's
- * own time; a launch outside a graph is kept for a while after its work came, one in a graph for the horizon.
+ * own time; a launch outside a graph is kept for a while after its work came, one in a graph for the horizon. Launches
+ * later than all work known may be many when the GPU reports nothing: of the oldest only the times are kept then.
  *
  * Ownership: vs_gpu_free. Threading: none. Errors: stick in the store.
  */
@@ -41,13 +42,16 @@ struct vs_gpu {
     int64_t next_kernel, next_transfer;
     int64_t newest_end;     /* of work */
     bool traced;            /* any work seen */
-    uint64_t unmatched_old; /* launches given up by age */
+    size_t nopen;           /* in `open` */
+    int64_t *given_up;      /* times of launches without work, dropped for their number: they may be undelivered */
+    size_t ngiven_up, given_up_room;
     struct vs_kernel_total *totals;
     size_t ntotals, total_room;
     struct vs_id_map total_index;
 };
 
-void vs_gpu_finish(struct vs_process *p); /* nothing more comes: rows for what waits, counts launches without work */
+/* Nothing more comes: rows for what waits. Counts what the GPU had not reported when the process died. */
+void vs_gpu_finish(struct vs_process *p);
 void vs_gpu_free(struct vs_process *p);
 void vs_gpu_kernel_row(struct vs_process *p, const struct vs_rec_kernel *k, int64_t id, const struct vs_launch *launch);
 void vs_gpu_transfer_row(struct vs_process *p, const struct vs_rec_transfer *t, int64_t id,

@@ -26,9 +26,8 @@ static void write_comm(struct vs_process *p, const struct vs_comm *c)
 {
     VS_PUT(p->store, VS_ST_COMMUNICATOR, vs_int(c->id), vs_int(p->id), vs_int(vs_nonzero(c->handle)),
            vs_int(vs_nonzero(c->hash)), vs_int(c->parent_id), vs_int(c->nranks < 0 ? VS_NONE : c->nranks),
-           vs_int(c->rank < 0 ? VS_NONE : c->rank),
-           vs_int(vs_device_or_none(c->device)), vs_text(c->name), vs_int(c->created_ns), vs_int(c->ended_ns),
-           vs_text(c->ended));
+           vs_int(c->rank < 0 ? VS_NONE : c->rank), vs_int(vs_device_or_none(c->device)), vs_text(c->name),
+           vs_int(c->created_ns), vs_int(c->ended_ns), vs_text(c->ended));
 }
 
 static struct vs_comm *new_comm(struct vs_process *p, uint64_t handle)

@@ -386,7 +386,7 @@ struct vs_rec_nvtx_name { /* flags: enum vs_nvtx_name */
 /* NVTX memory: a heap or region the program says it uses. Inside a held block it is a part of it (level `sub`);
  * elsewhere it is host memory CUDA does not see (level `held`, source `host`). A heap and its first region may have the
  * same address: the flags of all three kinds of record tell which is meant.
- *   REGION       0 a region, HEAP a heap; with RESIZE: it was there with another size, and keeps its name
+ *   REGION       0 a region, RESIZE a region that was there with another size (it keeps its name), HEAP a heap
  *   REGION_FREE  0 the region; HEAP the heap, and its regions with it; HEAP | RESIZE the heap was reset: it stays, its
  *                regions go (address 0: all regions that lie in no heap)
  *   REGION_NAME  0 the region, HEAP the heap */

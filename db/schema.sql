@@ -36,7 +36,7 @@ CREATE TABLE process (
   end_ns          INTEGER,       -- last moment known to the log
   ended           TEXT,          -- exit: in order; detached: recording stopped, program went on; killed: died without
                                  -- a word (signal, OOM killer, _exit in a signal handler); running: not yet ended
-  delivered_ns    INTEGER,       -- GPU records up to here had arrived; NULL: no GPU records were asked for
+  delivered_ns    INTEGER,       -- GPU records up to here had arrived; NULL: none were asked for, or none had
   driver_version  TEXT,
   cupti_version   TEXT,
   nccl_version    TEXT,
@@ -76,7 +76,9 @@ CREATE TABLE allocation (        -- one row per piece of memory, from its alloca
   device          INTEGER,       -- NULL: host memory
   level           TEXT NOT NULL, -- held | sub
   parent_id       INTEGER,       -- sub: the held block it lies in; NULL: that block is not known
-  source          TEXT NOT NULL, -- torch cuda cuda_async managed pinned array static nccl region host
+  source          TEXT NOT NULL, -- torch cuda cuda_async managed pinned array static nccl region host. nccl: made inside an
+                                 -- NCCL call or by NCCL's library, or named by ncclMemAlloc. cuda_async, level held: what
+                                 -- a stream-ordered pool reserves; level sub: what it hands out
   address         INTEGER,       -- of an array: its handle. Printed with printf('%x')
   bytes           INTEGER NOT NULL,
   alloc_ts_ns     INTEGER NOT NULL, -- strictly rising in the order things happened within a process
@@ -199,7 +201,7 @@ CREATE TABLE communicator (
   handle     INTEGER,
   hash       INTEGER,            -- equal on all ranks of one communicator; NULL: not known
   parent_id  INTEGER,
-  nranks     INTEGER,
+  nranks     INTEGER,            -- NULL: not known, as for rank
   rank       INTEGER,
   device     INTEGER,
   name       TEXT,
@@ -214,7 +216,7 @@ CREATE TABLE collective (        -- one row per NCCL call, point-to-point includ
   communicator_id INTEGER,
   sequence        INTEGER,       -- n-th collective (send and recv not counted) on that communicator in that process, from 0
   op              TEXT NOT NULL, -- all_reduce all_gather reduce_scatter broadcast reduce all_to_all gather scatter send recv
-  count           INTEGER,       -- as passed
+  count           INTEGER,       -- as passed; NULL: not known (origin nvtx)
   dtype           TEXT,
   redop           TEXT,
   bytes           INTEGER,       -- count x type size, as passed
@@ -225,7 +227,7 @@ CREATE TABLE collective (        -- one row per NCCL call, point-to-point includ
   group_id        INTEGER,       -- calls of one ncclGroupStart..End; NULL: alone
   begin_ns        INTEGER NOT NULL, -- host call; collectives run on the GPU later
   end_ns          INTEGER,       -- NULL: had not returned at the end of the recording
-  result          INTEGER,       -- ncclResult_t
+  result          INTEGER,       -- ncclResult_t; NULL: not returned, or not known (origin nvtx)
   thread_id       INTEGER,
   range_id        INTEGER,
   origin          TEXT NOT NULL  -- call: our wrapper; nvtx: NCCL's own payload
@@ -308,7 +310,8 @@ CREATE TABLE overhead (          -- CUPTI's own overhead records, summed
 CREATE TABLE peak_data (         -- highest live bytes per process, device, level and source
   process_id INTEGER NOT NULL,
   device     INTEGER NOT NULL,   -- -1: host
-  series     TEXT NOT NULL,      -- held | sub | the name of a source | driver_used | torch_allocated | torch_reserved
+  series     TEXT NOT NULL,      -- held | sub | the name of a source | driver_used | torch_allocated | torch_reserved |
+                                 -- cuda_async_reserved (what pools reserve; cuda_async is what they hand out)
   peak_bytes INTEGER NOT NULL,
   peak_ts_ns INTEGER NOT NULL,
   live_bytes INTEGER NOT NULL,   -- now (at the end)
@@ -372,17 +375,18 @@ CREATE TABLE ingest_state (      -- where the next ingest goes on
 
 -- Views: what people ask.
 
-CREATE VIEW peak AS              -- one row per process, device and source: its peak, and the device's held peak beside it
+CREATE VIEW peak AS              -- one row per process, device and source: its peak, and the peak of what it was taken from
   SELECT p.id AS process_id, p.rank AS rank, NULLIF(d.device, -1) AS device, d.series AS source,
          d.peak_bytes AS peak_bytes, d.peak_ts_ns AS peak_ts_ns,
          (SELECT h.peak_bytes FROM peak_data h
            WHERE h.process_id = d.process_id AND h.device = d.device
-             AND h.series = CASE WHEN d.series = 'torch' THEN 'torch_reserved' ELSE 'held' END) AS reserved_peak_bytes,
+             AND h.series = CASE d.series WHEN 'torch' THEN 'torch_reserved' WHEN 'cuda_async' THEN 'cuda_async_reserved'
+                            ELSE 'held' END) AS reserved_peak_bytes,
          d.live_bytes AS live_bytes, d.allocations AS allocations, d.frees AS frees,
          s.text AS range_name
     FROM peak_data d JOIN process p ON p.id = d.process_id
     LEFT JOIN range r ON r.id = d.range_id LEFT JOIN string s ON s.id = r.name_id
-   WHERE d.series NOT IN ('torch_allocated', 'torch_reserved');
+   WHERE d.series NOT IN ('torch_allocated', 'torch_reserved', 'cuda_async_reserved');
 
 CREATE VIEW memory_timeline AS
   SELECT t.process_id, p.rank, NULLIF(t.device, -1) AS device, t.series, t.ts_ns, t.width_ns,
@@ -402,13 +406,17 @@ CREATE VIEW range_memory AS
     LEFT JOIN string s ON s.id = r.name_id;
 
 CREATE VIEW kernel_summary AS
-  SELECT k.process_id, p.rank, k.device, s.text AS name, k.count, k.total_ns,
-         k.total_ns / MAX(k.count - k.untimed, 1) AS mean_ns, k.min_ns, k.max_ns, k.untimed
-    FROM kernel_total k JOIN process p ON p.id = k.process_id LEFT JOIN string s ON s.id = k.name_id;
+  SELECT k.process_id, p.rank, k.device, s.text AS name, SUM(k.count) AS count, SUM(k.total_ns) AS total_ns,
+         SUM(k.total_ns) / MAX(SUM(k.count - k.untimed), 1) AS mean_ns, MIN(k.min_ns) AS min_ns, MAX(k.max_ns) AS max_ns,
+         SUM(k.untimed) AS untimed
+    FROM kernel_total k JOIN process p ON p.id = k.process_id LEFT JOIN string s ON s.id = k.name_id
+   GROUP BY k.process_id, k.device, COALESCE(s.text, k.name_id); -- a text seen first without its name has two numbers
 
 CREATE VIEW range_summary AS
-  SELECT t.process_id, p.rank, t.domain, s.text AS name, t.count, t.host_ns, t.gpu_ns, t.gpu_span_ns
-    FROM range_total t JOIN process p ON p.id = t.process_id LEFT JOIN string s ON s.id = t.name_id;
+  SELECT t.process_id, p.rank, t.domain, s.text AS name, SUM(t.count) AS count, SUM(t.host_ns) AS host_ns,
+         SUM(t.gpu_ns) AS gpu_ns, SUM(t.gpu_span_ns) AS gpu_span_ns
+    FROM range_total t JOIN process p ON p.id = t.process_id LEFT JOIN string s ON s.id = t.name_id
+   GROUP BY t.process_id, t.domain, COALESCE(s.text, t.name_id);
 
 CREATE VIEW collective_summary AS
   SELECT c.process_id, p.rank, c.op, c.dtype, COUNT(*) AS calls, SUM(c.bytes) AS bytes,

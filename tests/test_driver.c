@@ -237,7 +237,7 @@ START_TEST(test_refusals_are_passed_on)
     strcpy(bare, r.out);
     status = r.status;
     run("driver_refused", (const char *const[]){"cuda_oracle", NULL}, (const char *const[]){fail, NULL});
-    ck_assert_int_eq(r.status, status);
+    ck_assert_msg(r.status == status, "%x instead of %x: %s", r.status, status, r.err);
     ck_assert_str_eq(r.out, bare);
     ck_assert_str_eq(r.err, "");
     read_log();

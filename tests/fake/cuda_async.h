@@ -213,7 +213,7 @@ API(cuGraphLaunch, (void *graph, void *stream))
 }
 API(cuGraphLaunch_ptsz, (void *graph, void *stream)) { return cuGraphLaunch(graph, stream); }
 API(cuDeviceGraphMemTrim, (int device)) { LOCKED; fake.used[device] -= fake.graph_reserved[device]; fake.graph_reserved[device] = 0; return OK; }
-API(cuDeviceGetGraphMemAttribute, (int device, int attribute, void *value)) { uint64_t v = attribute >= 2 ? fake.graph_reserved[device] : 0; memcpy(value, &v, 8); return OK; }
+API(cuDeviceGetGraphMemAttribute, (int device, int attribute, void *value)) { LOCKED; uint64_t v = attribute >= 2 ? fake.graph_reserved[device] : 0; memcpy(value, &v, 8); return OK; }
 
 /* ---- virtual memory ---- */
 
