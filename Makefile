@@ -66,7 +66,7 @@ SONAME_nvml := libnvidia-ml.so.1
 soname = $(or $(SONAME_$(patsubst lib%,%,$(1))),lib$(patsubst lib%,%,$(1)).so)
 FAKES := $(foreach f,$(FAKE_SRC:tests/fake/%.c=%),$(O)/fake/$(call soname,$(f)))
 
-.PHONY: all lib kernels workloads check check-gpu asan tsan ubsan lint fmt bench fuzz soak demo install clean distclean help FORCE
+.PHONY: all lib kernels workloads check check-gpu asan tsan ubsan lint fmt bench bench-gpu fuzz soak demo install clean distclean help FORCE
 all: lib kernels workloads $(TOOL) ## set up and build everything
 lib: $(LIBRARY) ## the preloaded recorder alone
 kernels: $(KERNELS) ## the GPU kernels (nothing without nvcc)
@@ -141,6 +141,8 @@ $(O)/gen/tests/suites.inc: FORCE
 	@mkdir -p $(@D); printf 'X(%s)\n' $(SUITES) | cmp -s - $@ || printf 'X(%s)\n' $(SUITES) > $@
 $(O)/obj/tests/runner.o: $(O)/gen/tests/suites.inc
 
+comma := ,
+
 # ---- checks ----
 # A preloaded sanitized library is not first in the load order; that is intended, as are forks of programs with threads and
 # events raised in signal handlers.
@@ -161,6 +163,15 @@ tsan: ; @$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread check ## the tests 
 ubsan: ; @$(MAKE) --no-print-directory O=$(O)/ubsan SAN=undefined check ## the tests under UndefinedBehaviorSanitizer
 bench: all $(BENCHES) $(FAKES) $(PROGRAMS) ## the measurements of bench/
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+# On a machine with a GPU and PyTorch: results beside the tables in bench/results/.
+PYTHON ?= python3
+$(O)/bench/libnull_cupti.so: bench/null/null_cupti.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -fPIC -shared -o $@ $< -ldl
+bench-gpu: all $(O)/bench/libnull_cupti.so ## recordings against PyTorch's and NCCL's own numbers; overhead against other profilers
+	$(PYTHON) bench/correct.py --build $(O) --cases gpt,llama,expandable,async$(if $(GPUS),$(comma)fsdp --gpus $(GPUS))
+	$(PYTHON) bench/overhead.py --build $(O) --size small --rounds 24 --instances 3
+	$(PYTHON) bench/overhead.py --build $(O) --size big --rounds 12
 lint: all ## clang-tidy, directions of includes, headers alone, exports, scripts
 	@O='$(O)' CC='$(CC)' CUDA_INC='$(CUDA_INC)' tools/lint.sh
 fmt: ## format the sources in place

@@ -9,10 +9,13 @@
  * of an append now and then: such appends are recognised by the thread's count of involuntary switches and counted
  * apart; an append that *sleeps* (voluntary switch) is a fault of ours, and there must be none.
  *
+ * Its log goes to a folder below the build folder, which is deleted before each run.
+ *
  * Usage: append [quick]. Prints a table; exits 1 when a bound is missed, unless `quick`.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -230,6 +234,12 @@ static int measure(int quick)
     return missed && !quick;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = VS_BUILD_DIR "/bench/append-log";
@@ -243,6 +253,11 @@ int main(int argc, char **argv)
     if (n < 0)
         return 2;
     self[n] = 0;
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (mkdir(folder, 0700)) {
+        perror(folder);
+        return 2;
+    }
     setenv("VS_BENCH_CHILD", "1", 1);
     setenv("LD_PRELOAD", getenv("VRAMSCOPE_LIB") ? getenv("VRAMSCOPE_LIB") : VS_BUILD_DIR "/lib/libvramscope.so", 1);
     setenv("VRAMSCOPE_OUT", folder, 1);

@@ -2,7 +2,7 @@
 # Is the recording equal to what PyTorch and NCCL themselves know? Runs each program recorded, and again under
 # torch.profiler for the kernel counts, and compares number by number.
 #   python bench/correct.py [--cases gpt,llama,fsdp,expandable,async] [--gpus N] [--out result.json]
-import argparse, collections, json, os, re, shutil, subprocess, sys
+import argparse, collections, glob, json, os, re, shutil, subprocess, sys
 
 here = os.path.dirname(os.path.abspath(__file__))
 p = argparse.ArgumentParser()
@@ -20,7 +20,8 @@ gpt = [programs + "/gpt_loop.py", "small", "none"]
 cases = {
     "gpt": (gpt, {}, 1),
     "llama": ([programs + "/llama_loop.py"], {}, 1),
-    "fsdp": ([programs + "/llama_loop.py"], {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "COLL"}, a.gpus),
+    "fsdp": ([programs + "/llama_loop.py"], {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "COLL",
+                                             "NCCL_DEBUG_FILE": f"{a.work}/nccl.%h.%p"}, a.gpus),
     "expandable": (gpt, {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}, 1),
     "async": (gpt, {"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"}, 1),
 }
@@ -65,7 +66,8 @@ for name in a.cases.split(","):
     db = f"{a.work}/{name}.db"
     r, truth = run([tool, "run", "-o", db, "--trace", "kernels", "--", *truth_cmd()], env)
     compare(name, -1, "exit status", r.returncode, 0)
-    _, profiled = run(truth_cmd("--profile"), env)
+    nccl_log = "".join(open(f, errors="replace").read() for f in glob.glob(f"{a.work}/nccl.*"))
+    _, profiled = run(truth_cmd("--profile"), {k: v for k, v in env.items() if not k.startswith("NCCL_")})
     processes = {p["rank"] or 0: p["id"] for p in query(db, "SELECT id, rank FROM process")}
     losses = query(db, "SELECT source, reason, count FROM loss")
     compare(name, -1, "losses", len(losses), 0)
@@ -90,6 +92,9 @@ for name in a.cases.split(","):
                     f"AND {inside}))")
             compare(name, rank, "peak of driver blocks torch uses", h.get("held"), t.get("max_reserved"))
             compare(name, rank, "allocations", s.get("allocations"), t.get("allocations"))
+            f = one("SELECT COUNT(*) AS n FROM allocation WHERE process_id = {p} AND device = {d} AND source = 'torch' AND free_ts_ns < "
+                    "(SELECT ts_ns FROM mark JOIN string s ON s.id = name_id WHERE process_id = {p} AND s.text = 'truth')")
+            compare(name, rank, "frees", f.get("n"), t.get("frees"))
         else:
             s = one("SELECT peak_bytes AS live FROM peak_data WHERE series = 'cuda_async' AND process_id = {p} AND device = {d}")
             print(f"{name:<11}{rank:>4}  peak cuda_async: {s.get('live')}, torch: {t.get('max_allocated')}")
@@ -101,10 +106,12 @@ for name in a.cases.split(","):
         compare(name, rank, "kernels without a launching thread", k.get("n"), 0)
     if ranks > 1:
         issued = collections.Counter()
-        for m in re.finditer(r"NCCL INFO (\w+): opCount \w+ sendbuff \S+ recvbuff \S+ acc \S+ count (\d+) datatype (\d+)", r.stdout):
+        for m in re.finditer(r"(\w+): opCount \S+ sendbuff \S+ recvbuff \S+ (?:acc \S+ )?count (\d+) datatype (\d+)", nccl_log):
             if m[1] in NAMES:
                 issued[NAMES[m[1]], "calls"] += 1
                 issued[NAMES[m[1]], "bytes"] += int(m[2]) * SIZES[int(m[3])]
+        if not issued:
+            print("no collectives in NCCL's log; it begins:", nccl_log[:600])
         ours = {c["op"]: c for c in query(db, "SELECT op, COUNT(*) AS calls, SUM(bytes) AS bytes FROM collective GROUP BY op")}
         for op in sorted({k[0] for k in issued} | set(ours)):
             for what in ("calls", "bytes"):

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../db/folders.h"
 #include "../db/ingest.h"
 #include "../db/query.h"
 #include "../db/record.h"
@@ -69,6 +70,7 @@ int vs_folder_check(const char *folder, struct vs_error *e)
     struct stat st;
     int n = vs_folder_processes(folder);
     if (n > 0) return 0;
+    if (n == -ENOENT && vs_folder_unlogged(folder, 0) > 0) return 0; /* all of the run is in memory */
     if (n == -ENOENT) return vs_fail(e, ENOENT, "log folder %s does not exist", folder);
     if (n == -ENOTDIR) return vs_fail(e, ENOTDIR, "%s is a file; name the log folder that a recorded run left", folder);
     if (n < 0) return vs_fail(e, -n, "cannot read log folder %s: %s", folder, strerror(-n));
@@ -76,6 +78,16 @@ int vs_folder_check(const char *folder, struct vs_error *e)
     if (!stat(path, &st) && S_ISREG(st.st_mode))
         return vs_fail(e, EINVAL, "%s is the log of one process; name the folder above it, which holds the whole run", folder);
     return 0; /* empty: what a process killed at once left may still be in memory */
+}
+
+int vs_folder_unlogged(const char *run_folder, int discard)
+{
+    struct vs_folders found;
+    int n = vs_folders_scan(run_folder, &found, NULL);
+    if (n) return n == -ENOENT ? 0 : n;
+    n = (int)vs_folders_unlogged(&found, discard);
+    vs_folders_free(&found);
+    return n;
 }
 
 int vs_folder_in_use(const char *folder)
@@ -153,7 +165,6 @@ int vs_folder_ingest(char *const *folders, int count, const char *db_path, struc
     for (i = 0; i < count && !err; i++) {
         int remove_memory = !vs_folder_in_use(folders[i]); /* else it is for the run that is at it */
         err = vs_ingest_finish(in, folders[i], remove_memory, e);
-        if (!err) err = vs_folder_memory_ingest(folders[i], in, remove_memory, e);
     }
     vs_progress_end();
     vs_ingest_close(in);

@@ -22,10 +22,9 @@ int vs_folder_processes(const char *folder); /* logs of processes in it, or -err
 int vs_folder_check(const char *folder, struct vs_error *e); /* can it be the log folder of a run? */
 int vs_folder_foreign(const char *folder);   /* holds something that no recorder or ingest made */
 
-/* Processes of the run that left records in memory and nothing on disk. 0 (or how many) or -errno. */
-int vs_folder_memory_count(const char *run_folder);
-int vs_folder_memory_ingest(const char *run_folder, struct vs_ingest *in, int remove_memory, struct vs_error *e);
-int vs_folder_memory_delete(const char *run_folder);
+/* How many processes of the run left records in memory and nothing on disk; or -errno. discard: deletes them, and counts
+ * those that stay. */
+int vs_folder_unlogged(const char *run_folder, int discard);
 
 int vs_folder_in_use(const char *folder);    /* by a `vramscope run` */
 int vs_folder_delete(const char *folder);    /* with all that is in it; 0 or -errno */

@@ -110,7 +110,6 @@ static enum vs_recorded read_to_end(struct vs_recorder *r)
         if ((err = begin_ingest(r))) return VS_REC_FAILED;
         vs_progress_begin(r->in);
         err = vs_ingest_finish(r->in, r->output->folder, 1, &r->error);
-        if (!err) err = vs_folder_memory_ingest(r->output->folder, r->in, 1, &r->error);
         vs_progress_end();
         end_ingest(r);
         if (err) return VS_REC_FAILED;

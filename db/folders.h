@@ -21,8 +21,12 @@ struct vs_folders {
     unsigned count, room;
 };
 
-/* A run folder, the folder of one process, or a memory folder (one that holds a control file). */
+/* A run folder, the folder of one process, or a memory folder (one that holds a control file). Processes that belong there
+ * but have nothing on disk are found in memory-backed storage ($VRAMSCOPE_SHM, /dev/shm), also when the folder does not
+ * exist; -ENOENT: it does not, and there are none. */
 int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e);
+/* How many of them are in memory only; with discard, how many of these could not be deleted. */
+unsigned vs_folders_unlogged(const struct vs_folders *f, bool discard);
 void vs_folders_free(struct vs_folders *f);
 
 #endif

@@ -147,6 +147,12 @@ static void add_hole(struct vs_process *p, const struct vs_frame *f, uint32_t be
         p->holes[p->nholes++] = (struct vs_hole){.serial = f->serial, .slab = f->slab, .begin = begin, .end = end};
 }
 
+/* The recorder's last record is a frame that no slab ever held: it covers nothing in memory. */
+static bool is_end(const struct vs_frame *f, uint8_t kind)
+{
+    return kind == VS_K_END && f->records == 1 && f->offset == VS_SLAB_RECORDS;
+}
+
 /* Records of one frame of which `bytes` are there. Between damaged ones, any place where a whole record checks is one. */
 static void take_records(struct vs_process *p, const struct vs_frame *f, const unsigned char *data, uint32_t bytes)
 {
@@ -172,6 +178,7 @@ static void take_records(struct vs_process *p, const struct vs_frame *f, const u
     if (bad != UINT32_MAX || bytes < f->bytes)
         add_hole(p, f, f->offset + (bad != UINT32_MAX ? bad : at), f->offset + f->bytes);
     if (taken < f->records) p->damaged_records += f->records - taken;
+    if (bytes && is_end(f, *data)) return;
     if (f->serial > c->serial || !c->end) *c = (struct vs_cover){.serial = f->serial};
     if (f->serial == c->serial && f->offset + f->bytes > c->end)
         *c = (struct vs_cover){f->serial, last_seq, f->offset + f->bytes, thread};
@@ -207,17 +214,19 @@ int vs_log_reader_next(struct vs_log_reader *r, struct vs_process *p)
 void vs_log_reader_survey(struct vs_log_reader *r, struct vs_cover *cover)
 {
     struct vs_frame f;
-    unsigned char head[sizeof f];
+    unsigned char head[sizeof f], kind;
     uint64_t at = r->at;
     while (at + FRAME_BYTES <= r->size) {
         /* not through the buffer: only the heads are read */
         if (pread(r->fd, head, sizeof head, (off_t)at) != (ssize_t)sizeof head) return;
         if (!valid_frame(head, &f) && !find_frame(r, &at, &f)) return;
+        uint64_t begin = at + FRAME_BYTES;
+        at = begin + f.bytes;
+        if (f.records == 1 && pread(r->fd, &kind, 1, (off_t)begin) == 1 && is_end(&f, kind)) continue;
         if (f.serial > cover[f.slab].serial || !cover[f.slab].end)
             cover[f.slab] = (struct vs_cover){.serial = f.serial};
         /* a frame cut short covers all it names: what it lacks is mended later, record by record */
         if (f.serial == cover[f.slab].serial && f.offset + f.bytes > cover[f.slab].end)
             cover[f.slab].end = f.offset + f.bytes;
-        at += FRAME_BYTES + f.bytes;
     }
 }

@@ -158,8 +158,8 @@ static void take(struct vs_process *p, unsigned index, const unsigned char *slab
     const struct vs_cover *c = (const struct vs_cover *)arg + index;
     const struct vs_slab *s = (const void *)slab;
     uint32_t from = c->end && c->serial == s->serial ? c->end : VS_SLAB_RECORDS;
-    if (c->end && c->serial > s->serial) /* never filled backwards, but the last record is a filling that memory has not */
-        p->damage |= p->counters.state != VS_CTL_ENDED;
+    if (c->end && c->serial > s->serial) /* a slab is never filled backwards */
+        p->damage = true;
     else walk(p, slab, from, VS_SLAB_BYTES);
 }
 

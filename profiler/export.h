@@ -8,7 +8,7 @@
 #define VS_EXPORT __attribute__((visibility("default")))
 #define VS_HIDDEN __attribute__((visibility("hidden")))
 
-/* Runs before a sanitizer's runtime is ready, which looks up what it replaces with our dlsym. */
-#define VS_EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
+/* On the path of every event: placed together, so that a program that does much else misses few pages and lines. */
+#define VS_HOT __attribute__((hot))
 
 #endif

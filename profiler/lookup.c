@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "export.h"
-
 typedef void *(*dlsym_fn)(void *, const char *);
 
 void *vs_real_dlsym_ptr;
@@ -25,8 +23,8 @@ static void *no_dlsym(void *handle, const char *name)
 }
 
 /* Newest name first: since glibc 2.34 dlsym lives in libc under a new version. dlvsym is not ours, so it finds the real
- * one behind us. May be the first code of ours that runs, before any constructor, a sanitizer's runtime included. */
-VS_EARLY void vs_dlsym_resolve(void)
+ * one behind us. May be the first code of ours that runs, before any constructor. */
+void vs_dlsym_resolve(void)
 {
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
     int saved = errno;
@@ -38,7 +36,7 @@ VS_EARLY void vs_dlsym_resolve(void)
     errno = saved;
 }
 
-VS_EARLY void *vs_real_dlsym(void *handle, const char *name)
+void *vs_real_dlsym(void *handle, const char *name)
 {
     if (!__atomic_load_n(&vs_real_dlsym_ptr, __ATOMIC_ACQUIRE))
         vs_dlsym_resolve();

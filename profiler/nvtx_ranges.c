@@ -11,6 +11,7 @@
  * Deeper than DEPTH: pushes are counted per domain, not followed. While a domain has such ranges open its pushes stay
  * unfollowed, so that its pops meet them in order.
  */
+#include "export.h"
 #include "src_nvtx.h"
 
 #include <string.h>
@@ -53,7 +54,7 @@ static inline struct thread_ranges *ranges(void)
     return t;
 }
 
-uint64_t vs_thread_range(void)
+VS_HOT uint64_t vs_thread_range(void)
 {
     return tr.epoch == vs_log_epoch() ? tr.innermost : 0;
 }
@@ -61,8 +62,7 @@ uint64_t vs_thread_range(void)
 static int find(const struct thread_ranges *t, uint32_t domain)
 {
     int i = t->depth - 1;
-    while (i >= 0 && slot_domain(t->slot[i]) != domain)
-        i--;
+    while (i >= 0 && slot_domain(t->slot[i]) != domain) i--;
     return i;
 }
 
@@ -71,13 +71,10 @@ static uint16_t *deep_of(struct thread_ranges *t, uint32_t domain, bool add)
 {
     int i, free_at = -1;
     for (i = 0; i < DEEP_DOMAINS; i++) {
-        if (t->deep[i].open && t->deep[i].domain == domain)
-            return &t->deep[i].open;
-        if (!t->deep[i].open)
-            free_at = i;
+        if (t->deep[i].open && t->deep[i].domain == domain) return &t->deep[i].open;
+        if (!t->deep[i].open) free_at = i;
     }
-    if (!add || free_at < 0)
-        return NULL;
+    if (!add || free_at < 0) return NULL;
     t->deep[free_at].domain = (uint16_t)domain;
     return &t->deep[free_at].open;
 }
@@ -87,11 +84,9 @@ static bool push_deep(struct thread_ranges *t, uint32_t domain, int *level)
 {
     uint16_t *open;
     int below;
-    if (__builtin_expect(t->depth < DEPTH && !t->deep_total, 1))
-        return false;
+    if (__builtin_expect(t->depth < DEPTH && !t->deep_total, 1)) return false;
     open = deep_of(t, domain, t->depth == DEPTH);
-    if (!open && t->depth < DEPTH)
-        return false;
+    if (!open && t->depth < DEPTH) return false;
     below = find(t, domain);
     *level = (below < 0 ? 0 : slot_level(t->slot[below]) + 1) + (open ? *open : 0);
     if (open && *open < UINT16_MAX && t->deep_total < UINT16_MAX) {
@@ -110,25 +105,22 @@ static void fill_begin(struct vs_rec_range_begin *r, uint32_t domain, const stru
     r->parent = parent;
     r->string = x->string;
     r->domain = domain;
-    if (a && a->size >= offsetof(struct vs_nvtx_attributes, color_type))
-        r->category = a->category;
+    if (a && a->size >= offsetof(struct vs_nvtx_attributes, color_type)) r->category = a->category;
     if (a && a->size >= offsetof(struct vs_nvtx_attributes, payload_type) && a->color_type == VS_NVTX_COLOR_ARGB)
         r->color = a->color;
     r->text_bytes = (uint32_t)x->bytes;
     memcpy(r->text, x->text, x->bytes);
-    if (x->cut)
-        vs_log_lost(VS_SRC_NVTX, VS_LOST_CUT, 1);
+    if (x->cut) vs_log_lost(VS_SRC_NVTX, VS_LOST_CUT, 1);
 }
 
-int vs_range_push(uint32_t domain, const struct vs_text *x, const struct vs_nvtx_attributes *a)
+VS_HOT int vs_range_push(uint32_t domain, const struct vs_text *x, const struct vs_nvtx_attributes *a)
 {
     struct thread_ranges *t = ranges();
     struct vs_rec_range_begin *r;
     uint64_t seq = 0;
     int level, below;
 
-    if (push_deep(t, domain, &level))
-        return level;
+    if (push_deep(t, domain, &level)) return level;
     r = vs_log_begin(VS_K_RANGE_BEGIN, sizeof *r + x->bytes);
     t = ranges(); /* this push may have begun the recording */
     if (r) {
@@ -156,8 +148,7 @@ static void remove_slot(struct thread_ranges *t, int i)
 static void end_range(uint64_t begin)
 {
     struct vs_rec_range_end *r = vs_log_begin(VS_K_RANGE_END, sizeof *r);
-    if (!r)
-        return;
+    if (!r) return;
     r->seq = vs_log_seq();
     r->ts_ns = vs_now();
     r->begin = begin;
@@ -165,7 +156,7 @@ static void end_range(uint64_t begin)
 }
 
 /* A pop without its push is the program's own slip (or a fork): nothing to record. */
-int vs_range_pop(uint32_t domain)
+VS_HOT int vs_range_pop(uint32_t domain)
 {
     struct thread_ranges *t = ranges();
     uint64_t slot;
@@ -179,12 +170,10 @@ int vs_range_pop(uint32_t domain)
             return (i < 0 ? 0 : slot_level(t->slot[i]) + 1) + *open;
         }
     }
-    if (i < 0)
-        return -1;
+    if (i < 0) return -1;
     slot = t->slot[i];
     remove_slot(t, i);
-    if (slot & SEQ_MASK)
-        end_range(slot & SEQ_MASK);
+    if (slot & SEQ_MASK) end_range(slot & SEQ_MASK);
     return slot_level(slot);
 }
 
@@ -193,8 +182,7 @@ uint64_t vs_range_start(uint32_t domain, const struct vs_text *x, const struct v
 {
     struct vs_rec_range_begin *r = vs_log_begin(VS_K_RANGE_BEGIN, sizeof *r + x->bytes);
     uint64_t id;
-    if (!r)
-        return 0;
+    if (!r) return 0;
     vs_rec_set(r, VS_RF_START_END, -1);
     fill_begin(r, domain, x, a, vs_thread_range());
     id = (uint64_t)(uint16_t)vs_log_epoch() << 48 | (r->seq & SEQ_MASK);
@@ -204,26 +192,22 @@ uint64_t vs_range_start(uint32_t domain, const struct vs_text *x, const struct v
 
 void vs_range_finish(uint64_t id)
 {
-    if ((id & SEQ_MASK) && id >> 48 == (uint16_t)vs_log_epoch())
-        end_range(id & SEQ_MASK);
+    if ((id & SEQ_MASK) && id >> 48 == (uint16_t)vs_log_epoch()) end_range(id & SEQ_MASK);
 }
 
 void vs_range_mark(uint32_t domain, const struct vs_text *x, const struct vs_nvtx_attributes *a)
 {
     struct vs_rec_mark *r = vs_log_begin(VS_K_MARK, sizeof *r + x->bytes);
-    if (!r)
-        return;
+    if (!r) return;
     r->ts_ns = vs_now();
     r->range = vs_thread_range();
     r->string = x->string;
     r->domain = domain;
-    if (a && a->size >= offsetof(struct vs_nvtx_attributes, color_type))
-        r->category = a->category;
+    if (a && a->size >= offsetof(struct vs_nvtx_attributes, color_type)) r->category = a->category;
     if (a && a->size >= offsetof(struct vs_nvtx_attributes, payload_type) && a->color_type == VS_NVTX_COLOR_ARGB)
         r->color = a->color;
     r->text_bytes = (uint32_t)x->bytes;
     memcpy(r->text, x->text, x->bytes);
     vs_log_commit(r);
-    if (x->cut)
-        vs_log_lost(VS_SRC_NVTX, VS_LOST_CUT, 1);
+    if (x->cut) vs_log_lost(VS_SRC_NVTX, VS_LOST_CUT, 1);
 }

@@ -45,16 +45,15 @@ static void *forward_resolve(struct forward *f, const void *caller)
 
 static inline void *forward_to(struct forward *f, const void *caller)
 {
-    if (unlikely(!__atomic_load_n(&f->resolved, __ATOMIC_ACQUIRE)))
-        return forward_resolve(f, caller);
+    if (unlikely(!__atomic_load_n(&f->resolved, __ATOMIC_ACQUIRE))) return forward_resolve(f, caller);
     return __atomic_load_n(&f->real, __ATOMIC_RELAXED);
 }
 
-static inline void record_usage(void *ptr, int64_t bytes, uint64_t allocated, uint64_t reserved, uint8_t totals, int index)
+static inline void record_usage(void *ptr, int64_t bytes, uint64_t allocated, uint64_t reserved, uint8_t totals,
+                                int index)
 {
     struct vs_rec_torch *r = vs_log_begin(VS_K_TORCH, sizeof *r);
-    if (unlikely(!r))
-        return;
+    if (unlikely(!r)) return;
     vs_rec_set(r, totals, index);
     r->seq = vs_log_seq();
     r->ts_ns = vs_now();
@@ -69,8 +68,7 @@ static inline void record_usage(void *ptr, int64_t bytes, uint64_t allocated, ui
 static void record_oom(int64_t bytes, uint64_t allocated, uint64_t reserved, int index)
 {
     struct vs_rec_oom *r = vs_log_begin(VS_K_TORCH_OOM, sizeof *r);
-    if (!r)
-        return;
+    if (!r) return;
     vs_rec_set(r, 0, index);
     r->ts_ns = vs_now();
     r->bytes = bytes;
@@ -81,26 +79,25 @@ static void record_oom(int64_t bytes, uint64_t allocated, uint64_t reserved, int
 }
 
 #define NAME_USAGE(types) "_ZN3c1027reportMemoryUsageToProfilerEPv" types "NS_6DeviceE"
-#define NAME_OOM(types) "_ZN3c1027reportOutOfMemoryToProfilerE" types "NS_6DeviceE"
+#define NAME_OOM(types)   "_ZN3c1027reportOutOfMemoryToProfilerE" types "NS_6DeviceE"
 
 /* X(suffix of our function, mangled parameter types, type of the totals) */
-#define USAGE_FORMS(X)           \
-    X(unsigned, "lmm", uint64_t) \
+#define USAGE_FORMS(X)                                                                                                 \
+    X(unsigned, "lmm", uint64_t)                                                                                       \
     X(signed, "lll", int64_t)
 
-#define X(form, types, total_t)                                                                                     \
-    VS_EXPORT void vs_torch_usage_##form(void *ptr, int64_t bytes, total_t allocated, total_t reserved,             \
-                                         struct c10_device device) __asm__(NAME_USAGE(types));                      \
-    VS_EXPORT void vs_torch_usage_##form(void *ptr, int64_t bytes, total_t allocated, total_t reserved,             \
-                                         struct c10_device device)                                                  \
-    {                                                                                                               \
-        static struct forward f = {.name = NAME_USAGE(types)};                                                      \
-        void (*real)(void *, int64_t, total_t, total_t, struct c10_device);                                         \
-        if (device.type == C10_CUDA)                                                                                \
-            record_usage(ptr, bytes, (uint64_t)allocated, (uint64_t)reserved, 1, device.index);                     \
-        *(void **)&real = forward_to(&f, __builtin_return_address(0));                                                                           \
-        if (real && real != vs_torch_usage_##form)                                                                  \
-            real(ptr, bytes, allocated, reserved, device);                                                          \
+#define X(form, types, total_t)                                                                                        \
+    VS_EXPORT VS_HOT void vs_torch_usage_##form(void *ptr, int64_t bytes, total_t allocated, total_t reserved,         \
+                                                struct c10_device device) __asm__(NAME_USAGE(types));                  \
+    VS_EXPORT void vs_torch_usage_##form(void *ptr, int64_t bytes, total_t allocated, total_t reserved,                \
+                                         struct c10_device device)                                                     \
+    {                                                                                                                  \
+        static struct forward f = {.name = NAME_USAGE(types)};                                                         \
+        void (*real)(void *, int64_t, total_t, total_t, struct c10_device);                                            \
+        if (device.type == C10_CUDA)                                                                                   \
+            record_usage(ptr, bytes, (uint64_t)allocated, (uint64_t)reserved, 1, device.index);                        \
+        *(void **)&real = forward_to(&f, __builtin_return_address(0));                                                 \
+        if (real && real != vs_torch_usage_##form) real(ptr, bytes, allocated, reserved, device);                      \
     }
 USAGE_FORMS(X)
 #undef X
@@ -110,31 +107,28 @@ VS_EXPORT void vs_torch_usage_bare(void *ptr, int64_t bytes, struct c10_device d
 {
     static struct forward f = {.name = NAME_USAGE("l")};
     void (*real)(void *, int64_t, struct c10_device);
-    if (device.type == C10_CUDA)
-        record_usage(ptr, bytes, 0, 0, 0, device.index);
+    if (device.type == C10_CUDA) record_usage(ptr, bytes, 0, 0, 0, device.index);
     *(void **)&real = forward_to(&f, __builtin_return_address(0));
-    if (real && real != vs_torch_usage_bare)
-        real(ptr, bytes, device);
+    if (real && real != vs_torch_usage_bare) real(ptr, bytes, device);
 }
 
 /* X(suffix, mangled parameter types, type of the size, type of the totals) */
-#define OOM_FORMS(X)                      \
-    X(lmm, "lmm", int64_t, uint64_t)      \
-    X(mmm, "mmm", uint64_t, uint64_t)     \
+#define OOM_FORMS(X)                                                                                                   \
+    X(lmm, "lmm", int64_t, uint64_t)                                                                                   \
+    X(mmm, "mmm", uint64_t, uint64_t)                                                                                  \
     X(lll, "lll", int64_t, int64_t)
 
-#define X(form, types, size_type, total_t)                                                                          \
-    VS_EXPORT void vs_torch_oom_##form(size_type bytes, total_t allocated, total_t reserved,                        \
-                                       struct c10_device device) __asm__(NAME_OOM(types));                          \
+#define X(form, types, size_type, total_t)                                                                             \
+    VS_EXPORT void vs_torch_oom_##form(size_type bytes, total_t allocated, total_t reserved,                           \
+                                       struct c10_device device) __asm__(NAME_OOM(types));                             \
     VS_EXPORT void vs_torch_oom_##form(size_type bytes, total_t allocated, total_t reserved, struct c10_device device) \
-    {                                                                                                               \
-        static struct forward f = {.name = NAME_OOM(types)};                                                        \
-        void (*real)(size_type, total_t, total_t, struct c10_device);                                               \
-        if (device.type == C10_CUDA)                                                                                \
-            record_oom((int64_t)bytes, (uint64_t)allocated, (uint64_t)reserved, device.index);                      \
-        *(void **)&real = forward_to(&f, __builtin_return_address(0));                                                                           \
-        if (real && real != vs_torch_oom_##form)                                                                    \
-            real(bytes, allocated, reserved, device);                                                               \
+    {                                                                                                                  \
+        static struct forward f = {.name = NAME_OOM(types)};                                                           \
+        void (*real)(size_type, total_t, total_t, struct c10_device);                                                  \
+        if (device.type == C10_CUDA)                                                                                   \
+            record_oom((int64_t)bytes, (uint64_t)allocated, (uint64_t)reserved, device.index);                         \
+        *(void **)&real = forward_to(&f, __builtin_return_address(0));                                                 \
+        if (real && real != vs_torch_oom_##form) real(bytes, allocated, reserved, device);                             \
     }
 OOM_FORMS(X)
 #undef X

@@ -101,15 +101,26 @@ uint64_t vs_put_region_free(struct vs_log_writer *w, unsigned thread, unsigned f
     return r->seq;
 }
 
-uint64_t vs_put_region_name(struct vs_log_writer *w, unsigned thread, uint64_t address, const char *name)
+uint64_t vs_put_region_name(struct vs_log_writer *w, unsigned thread, unsigned flags, uint64_t address,
+                            const char *name)
 {
     size_t n = strlen(name);
-    struct vs_rec_region_name *r = vs_log_writer_add(w, thread, VS_K_REGION_NAME, sizeof *r + n, 0, -1);
+    struct vs_rec_region_name *r = vs_log_writer_add(w, thread, VS_K_REGION_NAME, sizeof *r + n, flags, -1);
     r->seq = vs_log_writer_seq(w);
     r->address = address;
     r->text_bytes = (uint32_t)n;
     memcpy(r->text, name, n);
     return r->seq;
+}
+
+void vs_put_module(struct vs_log_writer *w, uint64_t begin, uint64_t end, const char *path)
+{
+    size_t n = strlen(path);
+    struct vs_rec_module *r = vs_log_writer_add(w, 1, VS_K_MODULE, sizeof *r + n, 0, -1);
+    r->begin = begin;
+    r->end = end;
+    r->path_bytes = (uint32_t)n;
+    memcpy(r->path, path, n);
 }
 
 void vs_put_meta(struct vs_log_writer *w, const char *key, const char *value)

@@ -311,6 +311,10 @@ void vs_log_writer_close(struct vs_log_writer *w, enum vs_writer_end how)
         e->ts_ns = w->control.heartbeat_ns;
         for (int s = 0; s < VS_NSOURCES; s++) e->appended[s] = vs_log_writer_appended(w, (enum vs_source)s);
         memcpy(e->lost, w->control.lost, sizeof e->lost);
+        memcpy(e->calibrated_ns, w->control.calibrated_ns, sizeof e->calibrated_ns);
+        e->delivered_ns = w->control.delivered_ns;
+        e->gpu_buffer_bytes = w->control.gpu_buffer_bytes;
+        e->host_bytes = w->control.host_bytes;
         vs_log_writer_flush(w);
         w->control.state = VS_CTL_ENDED;
     } else if (w->log) {

@@ -63,7 +63,9 @@ uint64_t vs_put_vmm(struct vs_log_writer *w, unsigned thread, int device, enum v
 uint64_t vs_put_region(struct vs_log_writer *w, unsigned thread, unsigned flags, uint64_t address, uint64_t bytes,
                        uint64_t heap, uint64_t ts);
 uint64_t vs_put_region_free(struct vs_log_writer *w, unsigned thread, unsigned flags, uint64_t address, uint64_t ts);
-uint64_t vs_put_region_name(struct vs_log_writer *w, unsigned thread, uint64_t address, const char *name);
+uint64_t vs_put_region_name(struct vs_log_writer *w, unsigned thread, unsigned flags, uint64_t address,
+                            const char *name);
+void vs_put_module(struct vs_log_writer *w, uint64_t begin, uint64_t end, const char *path);
 void vs_put_meta(struct vs_log_writer *w, const char *key, const char *value);
 void vs_put_string(struct vs_log_writer *w, unsigned thread, uint64_t id, const char *text);
 void vs_put_mark(struct vs_log_writer *w, unsigned thread, const char *name, uint64_t range, uint64_t ts);

@@ -200,15 +200,15 @@ START_TEST(test_regions_lie_where_their_address_says)
     vs_put_alloc(w, 1, 2, VS_MEM_CUDA, 0x100000, 0x10000, 0, 2000);
     vs_put_torch(w, 1, 2, 0x108000, 0x1000, 0, 0, 0, 2010);
     vs_put_region(w, 1, 0, 0x101000, 0x800, 0, 2020);
-    vs_put_region_name(w, 1, 0x101000, "parameter/layer0.weight");
+    vs_put_region_name(w, 1, 0, 0x101000, "parameter/layer0.weight");
     vs_put_region(w, 1, 0, 0x108100, 0x100, 0, 2030); /* inside PyTorch's block */
     vs_put_region(w, 1, VS_RG_HEAP, 0x900000, 0x10000, 0, 2040);
     vs_put_region(w, 1, 0, 0x900000, 0x400, 0x900000, 2050);
-    vs_put_region_name(w, 1, 0x900000, "not a category");
+    vs_put_region_name(w, 1, 0, 0x900000, "not a category");
     vs_put_region(w, 1, 0, 0xa00000, 0x700, 0, 2060); /* neither: host memory */
-    vs_put_region_free(w, 1, 0, 0x900000, 2070);      /* the region, which came last */
+    vs_put_region_free(w, 1, 0, 0x900000, 2070); /* the region, which has the heap's address */
     vs_put_region(w, 1, 0, 0x900400, 0x400, 0x900000, 2075);
-    vs_put_region_free(w, 1, 0, 0x900000, 2080); /* the heap, and what is in it */
+    vs_put_region_free(w, 1, VS_RG_HEAP, 0x900000, 2080); /* the heap, and what is in it */
     vs_put_region_free(w, 1, 0, 0xdead, 2090);   /* unknown */
     vs_log_writer_close(w, VS_WRITER_KILL);
     case_ingest(&c, c.db);
@@ -323,7 +323,8 @@ START_TEST(test_launches_without_work_are_undelivered)
 {
     struct vs_log_writer *w = case_writer(&c, 0);
     vs_put_launch(w, 1, 1, 0, 2000);
-    vs_put_launch(w, 1, 2, 0, 2010);
+    vs_put_launch(w, 1, 2, 0, 2010); /* normal: a captured launch has no work */
+    vs_put_launch(w, 1, 3, 0, 2300);
     vs_put_kernel(w, 2, 0, 1, 0, 2100, 2200);
     vs_put_kernel(w, 2, 0, 77, 0, 2100, 2200);
     struct vs_rec_kernel *k = vs_log_writer_add(w, 2, VS_K_KERNEL, sizeof *k, VS_TF_UNTIMED, 0);

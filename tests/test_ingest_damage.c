@@ -74,7 +74,7 @@ static void some_of_everything(struct vs_log_writer *w, unsigned rounds, bool fl
         vs_put_alloc(w, t, 0, i % 5 ? VS_MEM_CUDA : VS_MEM_CUDA_ASYNC, a, 0x8000, range, ts += 10);
         vs_put_torch(w, t, 0, a, 512, i * 512 + 512, 1 << 30, range, ts += 10);
         vs_put_region(w, t, i % 2, a + 1024, 64, 0, ts += 10);
-        vs_put_region_name(w, t, a + 1024, "gradient/x");
+        vs_put_region_name(w, t, 0, a + 1024, "gradient/x");
         vs_put_vmm(w, t, 0, 1 + i % 6, i % 7, a, 4096, ts += 10);
         vs_put_pool(w, t, 0, i % 2, i * 4096, ts += 10);
         vs_put_launch(w, t, i, range, ts += 10);

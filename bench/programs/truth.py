@@ -16,6 +16,7 @@ sys.argv = args
 runpy.run_path(args[0], run_name="__main__")
 torch.cuda.synchronize()
 device = torch.cuda.current_device()
+torch.cuda.nvtx.mark("truth")  # what is freed later, while the interpreter ends, is not in these numbers
 stats = torch.cuda.memory_stats(device)
 truth = {"rank": int(os.environ.get("RANK", 0)), "device": device,
          "max_allocated": torch.cuda.max_memory_allocated(device), "max_reserved": torch.cuda.max_memory_reserved(device),
