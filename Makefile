@@ -86,9 +86,9 @@ $(WORKLOAD): $(WORK_OBJ)
 	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) -lm -ldl -lpthread
 
 # The only thing that links CUDA. The workload opens it when there is a GPU; cudart is inside, cuBLAS is found at run time.
-$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ)
+$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(O)/obj/kernels/norms_args.o
 	$(call say,NVLD,$@)
-	$(Q)mkdir -p $(@D) && $(NVCC) -shared -o $@ $^ -L$(CUDA_LIB) -lcublas -Xlinker -rpath,$(abspath $(CUDA_LIB)),-rpath,/usr/local/cuda/lib64
+	$(Q)mkdir -p $(@D) && $(NVCC) -shared -o $@ $^ -L$(CUDA_LIB) -lcublas -Xlinker -z,defs,-rpath,$(abspath $(CUDA_LIB)),-rpath,/usr/local/cuda/lib64
 
 # Archives: tests link the functions they name, no main and no recorder: -lc first, or dlsym would come from there.
 $(O)/lib/tool.a: $(filter-out $(O)/obj/cli/main.o,$(TOOL_OBJ)) $(filter-out $(O)/obj/workloads/main.o,$(WORK_OBJ))
@@ -111,6 +111,14 @@ $(O)/tests/programs/%: tests/programs/%.c $(FAKES)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d -o $@ $< $(LDFLAGS_ALL) -L$(O)/fake -Wl,-rpath-link,$(O)/fake \
 	  $$(sed -n '1,12{s@ *\*/.*@@;s@.*link: *-@-@p}' $<)
 
+# The same program with the CUDA runtime inside and beside it.
+GPU_TESTS := $(if $(NVCC),$(O)/tests/gpu/every_kind $(O)/tests/gpu/every_kind_shared)
+$(O)/tests/gpu/every_kind: CUDART = static
+$(O)/tests/gpu/every_kind_shared: CUDART = shared
+$(GPU_TESTS): tests/gpu/every_kind.cu
+	$(call say,NVCC,$@)
+	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O2 $(GENCODE) -cudart $(CUDART) -o $@ $< -ldl
+
 define fake_rule
 $(O)/fake/$(call soname,$(1)): tests/fake/$(1).c
 	$$(call say,CC,$$@)
@@ -122,7 +130,7 @@ $(foreach f,$(FAKE_SRC:tests/fake/%.c=%),$(eval $(call fake_rule,$(f))))
 $(O)/obj/profiler/%.o: FLAGS = $(LIB_FLAGS)
 # Our dlsym answers a sanitizer's own start-up, before its shadow memory exists.
 $(O)/obj/profiler/driver_proc.o $(O)/obj/profiler/lookup.o: override SANFLAGS :=
-$(O)/obj/kernels/%.o: FLAGS = -O3
+$(O)/obj/kernels/%.o: FLAGS = -O3 -fPIC
 $(O)/obj/viz/%.o: FLAGS = $(DIRS)
 $(O)/obj/tests/%.o $(O)/obj/bench/%.o: FLAGS = $(DIRS)
 $(O)/obj/%.o: %.c
@@ -152,7 +160,7 @@ RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10 VS_TEST_SAN=$(SAN))
 TESTED = all $(RUNNER) $(FAKES) $(PROGRAMS)
 check: $(TESTED) ## every test that needs no GPU
 	@$(RUN_TESTS) CK_EXCLUDE_TAGS='gpu fuzz soak' $(RUNNER)
-check-gpu: $(TESTED) ## the tests that need an NVIDIA GPU
+check-gpu: $(TESTED) $(GPU_TESTS) ## the tests that need an NVIDIA GPU
 	@$(RUN_TESTS) CK_INCLUDE_TAGS=gpu $(RUNNER)
 fuzz: $(TESTED) ## damaged logs and odd input, for FUZZ_SECONDS (60)
 	@VS_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_TESTS) CK_INCLUDE_TAGS=fuzz $(RUNNER)

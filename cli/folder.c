@@ -70,7 +70,7 @@ int vs_folder_check(const char *folder, struct vs_error *e)
     struct stat st;
     int n = vs_folder_processes(folder);
     if (n > 0) return 0;
-    if (n == -ENOENT && vs_folder_unlogged(folder, 0) > 0) return 0; /* all of the run is in memory */
+    if (n == -ENOENT && vs_folder_unlogged(folder) > 0) return 0; /* all of the run is in memory */
     if (n == -ENOENT) return vs_fail(e, ENOENT, "log folder %s does not exist", folder);
     if (n == -ENOTDIR) return vs_fail(e, ENOTDIR, "%s is a file; name the log folder that a recorded run left", folder);
     if (n < 0) return vs_fail(e, -n, "cannot read log folder %s: %s", folder, strerror(-n));
@@ -80,14 +80,24 @@ int vs_folder_check(const char *folder, struct vs_error *e)
     return 0; /* empty: what a process killed at once left may still be in memory */
 }
 
-int vs_folder_unlogged(const char *run_folder, int discard)
+int vs_folder_unlogged(const char *run_folder)
 {
     struct vs_folders found;
     int n = vs_folders_scan(run_folder, &found, NULL);
     if (n) return n == -ENOENT ? 0 : n;
-    n = (int)vs_folders_unlogged(&found, discard);
+    n = (int)vs_folders_unlogged(&found);
     vs_folders_free(&found);
     return n;
+}
+
+int vs_folder_discard_memory(const char *run_folder)
+{
+    struct vs_folders found;
+    int err = vs_folders_scan(run_folder, &found, NULL);
+    if (err) return err == -ENOENT ? 0 : err;
+    err = vs_folders_discard(&found);
+    vs_folders_free(&found);
+    return err;
 }
 
 int vs_folder_in_use(const char *folder)

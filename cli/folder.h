@@ -22,9 +22,8 @@ int vs_folder_processes(const char *folder); /* logs of processes in it, or -err
 int vs_folder_check(const char *folder, struct vs_error *e); /* can it be the log folder of a run? */
 int vs_folder_foreign(const char *folder);   /* holds something that no recorder or ingest made */
 
-/* How many processes of the run left records in memory and nothing on disk; or -errno. discard: deletes them, and counts
- * those that stay. */
-int vs_folder_unlogged(const char *run_folder, int discard);
+int vs_folder_unlogged(const char *run_folder); /* how many processes left records in memory and nothing on disk; or -errno */
+int vs_folder_discard_memory(const char *run_folder); /* of all its processes: or it would be taken for the next run's */
 
 int vs_folder_in_use(const char *folder);    /* by a `vramscope run` */
 int vs_folder_delete(const char *folder);    /* with all that is in it; 0 or -errno */

@@ -115,13 +115,14 @@ static int check_leftovers(const struct vs_output *o, enum vs_output_mode mode, 
     int n = vs_folder_processes(o->folder), err;
     if (vs_folder_foreign(o->folder))
         return vs_fail(e, EEXIST, "%s holds other files, and the log folder must have that name; choose another -o", o->folder);
-    if (n == 0) n = vs_folder_unlogged(o->folder, 0);
+    if (n == 0) n = vs_folder_unlogged(o->folder);
     if (n <= 0 || mode == VS_OUTPUT_APPEND) return 0;
     if (mode == VS_OUTPUT_NEW)
         return vs_fail(e, EEXIST,
                        "%s holds the log of an earlier run; `vramscope ingest %s -o %s` keeps it, --force deletes it, "
                        "--append adds both runs to one database", o->folder, o->folder, o->db);
-    if (vs_folder_unlogged(o->folder, 1)) return vs_fail(e, EACCES, "cannot delete what an earlier run left in memory");
+    err = vs_folder_discard_memory(o->folder);
+    if (err) return vs_fail(e, -err, "cannot delete what an earlier run left in memory: %s", strerror(-err));
     snprintf(again, sizeof again, "%s.old-%d", o->folder, (int)getpid()); /* out of the way in one step */
     if (rename(o->folder, again)) return vs_fail(e, errno, "cannot delete %s: %s", o->folder, strerror(errno));
     err = vs_folder_delete(again);

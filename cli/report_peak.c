@@ -113,8 +113,10 @@ static void largest(struct vs_sheet *s, int64_t processes)
         s, "SELECT p.rank, p.pid, l.device, l.bytes, l.alloc_ts_ns - p.start_ns, l.source, l.library,"
            " (SELECT t.text FROM range r JOIN string t ON t.id = r.name_id WHERE r.id = l.alloc_range_id),"
            " (SELECT text FROM string WHERE id = l.name_id)"
-           " FROM (SELECT * FROM" LIVE " AND a.id NOT IN (SELECT parent_id FROM" LIVE " AND a.parent_id IS NOT NULL)"
-           " ORDER BY a.bytes DESC, a.id LIMIT ?2) l JOIN process p ON p.id = l.process_id ORDER BY l.bytes DESC, l.id");
+           /* the inner query needs no more than the index of live rows holds */
+           " FROM (SELECT a.id AS id FROM" LIVE " AND a.id NOT IN (SELECT parent_id FROM" LIVE " AND a.parent_id IS NOT NULL)"
+           " ORDER BY a.bytes DESC, a.id LIMIT ?2) top JOIN allocation l ON l.id = top.id"
+           " JOIN process p ON p.id = l.process_id ORDER BY l.bytes DESC, l.id");
     if (q) sqlite3_bind_int(q, 2, LARGEST);
     while (vs_sheet_next(s, &q)) {
         char bytes[VS_CELL], source[VS_CELL], place[VS_CELL], at[VS_CELL], range[VS_CELL], name[VS_CELL], more[VS_CELL] = "";

@@ -218,14 +218,14 @@ void vs_facts_write(struct vs_process *p)
     uint64_t host_bytes = p->end_seen ? p->end.host_bytes : c->host_bytes;
     uint64_t gpu_bytes = p->end_seen ? p->end.gpu_buffer_bytes : c->gpu_buffer_bytes;
     int64_t end = p->end_ns > p->lifetime_ns ? p->end_ns : p->lifetime_ns;
-    VS_PUT(
-        p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid), number_fact(p, "parent_pid"),
-        number_fact(p, "rank"), number_fact(p, "local_rank"), number_fact(p, "world_size"), text_fact(p, "launcher"),
-        text_fact(p, "command_line"), text_fact(p, "executable"), text_fact(p, "cwd"), text_fact(p, "trace_level"),
-        vs_int(p->who.start_ns), vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
-        vs_int(vs_nonzero(vs_facts_delivered(p))), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
-        text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(known ? vs_whole(host_bytes) : VS_NONE),
-        vs_int(vs_nonzero(gpu_bytes)), vs_int(overhead(p)));
+    VS_PUT(p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid),
+           number_fact(p, "parent_pid"), number_fact(p, "rank"), number_fact(p, "local_rank"),
+           number_fact(p, "world_size"), text_fact(p, "launcher"), text_fact(p, "command_line"),
+           text_fact(p, "executable"), text_fact(p, "cwd"), text_fact(p, "trace_level"), vs_int(p->who.start_ns),
+           vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
+           vs_int(vs_nonzero(vs_facts_delivered(p))), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
+           text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(known ? vs_whole(host_bytes) : VS_NONE),
+           vs_int(vs_nonzero(gpu_bytes)), vs_int(overhead(p)));
 }
 
 void vs_facts_free(struct vs_process *p)

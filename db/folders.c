@@ -201,12 +201,21 @@ int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e
     return vs_fail(e, -err, "cannot read the log folder %s: %s", path, strerror(-err));
 }
 
-unsigned vs_folders_unlogged(const struct vs_folders *f, bool discard)
+unsigned vs_folders_unlogged(const struct vs_folders *f)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < f->count; i++)
-        n += !f->found[i].folder && !(discard && vs_memory_remove(f->found[i].memory, &f->found[i].who));
+    for (unsigned i = 0; i < f->count; i++) n += !f->found[i].folder;
     return n;
+}
+
+int vs_folders_discard(const struct vs_folders *f)
+{
+    int first = 0;
+    for (unsigned i = 0; i < f->count; i++) {
+        int err = f->found[i].memory[0] ? vs_memory_remove(f->found[i].memory, &f->found[i].who) : 0;
+        if (err && err != -EPROTO && !first) first = err; /* EPROTO: another's by now */
+    }
+    return first;
 }
 
 void vs_folders_free(struct vs_folders *f)

@@ -25,8 +25,8 @@ struct vs_folders {
  * but have nothing on disk are found in memory-backed storage ($VRAMSCOPE_SHM, /dev/shm), also when the folder does not
  * exist; -ENOENT: it does not, and there are none. */
 int vs_folders_scan(const char *path, struct vs_folders *out, struct vs_error *e);
-/* How many of them are in memory only; with discard, how many of these could not be deleted. */
-unsigned vs_folders_unlogged(const struct vs_folders *f, bool discard);
+unsigned vs_folders_unlogged(const struct vs_folders *f); /* how many are in memory only */
+int vs_folders_discard(const struct vs_folders *f);       /* deletes what all of them have in memory; 0 or -errno */
 void vs_folders_free(struct vs_folders *f);
 
 #endif

@@ -40,10 +40,10 @@ struct vs_gpu {
     struct vs_work *first_work, *last_work;
     size_t nworks;
     int64_t next_kernel, next_transfer;
-    int64_t newest_end;     /* of work */
-    bool traced;            /* any work seen */
-    size_t nopen;           /* in `open` */
-    int64_t *given_up;      /* times of launches without work, dropped for their number: they may be undelivered */
+    int64_t newest_end; /* of work */
+    bool traced;        /* any work seen */
+    size_t nopen;       /* in `open` */
+    int64_t *given_up;  /* times of launches without work, dropped for their number: they may be undelivered */
     size_t ngiven_up, given_up_room;
     struct vs_kernel_total *totals;
     size_t ntotals, total_room;

@@ -85,8 +85,8 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
 
 static void free_heap(struct vs_process *p, uint64_t address, bool stays, int64_t ts, uint64_t range)
 {
-    struct vs_piece *heap = stays ? vs_address_map_get(&p->live.heaps, address)
-                                  : vs_address_map_remove(&p->live.heaps, address);
+    struct vs_piece *heap =
+        stays ? vs_address_map_get(&p->live.heaps, address) : vs_address_map_remove(&p->live.heaps, address);
     if (heap) free_regions(p, heap->id, heap->address, heap->bytes, ts, range);
     else p->unmatched[VS_SRC_NVTX]++;
     if (heap && !stays) vs_live_close(p, heap, ts, range);
@@ -117,8 +117,7 @@ static enum vs_category category_of(const char *text, size_t bytes)
 void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_region_name *r = (const void *)rec;
-    struct vs_piece *x =
-        vs_address_map_get(rec->flags & VS_RG_HEAP ? &p->live.heaps : &p->live.regions, r->address);
+    struct vs_piece *x = vs_address_map_get(rec->flags & VS_RG_HEAP ? &p->live.heaps : &p->live.regions, r->address);
     if (!x) {
         p->unmatched[VS_SRC_NVTX]++;
         return;

@@ -206,10 +206,10 @@ START_TEST(test_regions_lie_where_their_address_says)
     vs_put_region(w, 1, 0, 0x900000, 0x400, 0x900000, 2050);
     vs_put_region_name(w, 1, 0, 0x900000, "not a category");
     vs_put_region(w, 1, 0, 0xa00000, 0x700, 0, 2060); /* neither: host memory */
-    vs_put_region_free(w, 1, 0, 0x900000, 2070); /* the region, which has the heap's address */
+    vs_put_region_free(w, 1, 0, 0x900000, 2070);      /* the region, which has the heap's address */
     vs_put_region(w, 1, 0, 0x900400, 0x400, 0x900000, 2075);
     vs_put_region_free(w, 1, VS_RG_HEAP, 0x900000, 2080); /* the heap, and what is in it */
-    vs_put_region_free(w, 1, 0, 0xdead, 2090);   /* unknown */
+    vs_put_region_free(w, 1, 0, 0xdead, 2090);            /* unknown */
     vs_log_writer_close(w, VS_WRITER_KILL);
     case_ingest(&c, c.db);
     char *rows =

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../db/folders.h"
 #include "ingest_case.h"
 #include "recording.h"
 
@@ -68,9 +69,9 @@ START_TEST(test_the_last_record_is_in_no_slab)
     struct {
         struct vs_frame f;
         struct vs_rec_end r;
-    } last = {.f = {.magic = VS_FRAME_MAGIC, .serial = 99, .offset = VS_SLAB_RECORDS, .bytes = sizeof last.r,
-                    .records = 1},
-              .r = {.h = {.kind = VS_K_END, .size8 = sizeof last.r / 8, .flags = VS_END_EXIT, .device = -1}}};
+    } last = {
+        .f = {.magic = VS_FRAME_MAGIC, .serial = 99, .offset = VS_SLAB_RECORDS, .bytes = sizeof last.r, .records = 1},
+        .r = {.h = {.kind = VS_K_END, .size8 = sizeof last.r / 8, .flags = VS_END_EXIT, .device = -1}}};
     struct vs_log_writer *w = vs_log_writer_open(&o);
     char path[600];
     vs_put_torch(w, 1, 0, 512, 512, 0, 0, 0, 2000);
@@ -156,6 +157,29 @@ START_TEST(test_a_log_and_its_memory_are_one_process)
 }
 END_TEST
 
+/* What --force throws away: all of a run's memory, or it would be taken for the next run's of that name. */
+START_TEST(test_memory_can_be_thrown_away)
+{
+    struct vs_folders found;
+    char memory[2][400], named[2][400], name[40];
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "vramscope.0.%u.1000", 10 + i);
+        o.pid = 10 + i;
+        o.no_log = i;
+        struct vs_log_writer *w = vs_log_writer_open(&o);
+        snprintf(memory[i], sizeof memory[i], "%s", vs_log_writer_memory(w));
+        vs_log_writer_close(w, VS_WRITER_KILL);
+        if (i) name_memory(memory[i], name, named[i], sizeof named[i]);
+    }
+    ck_assert_int_eq(vs_folders_scan(c.run, &found, NULL), 0);
+    ck_assert_uint_eq(found.count, 2);
+    ck_assert_uint_eq(vs_folders_unlogged(&found), 1);
+    ck_assert_int_eq(vs_folders_discard(&found), 0);
+    vs_folders_free(&found);
+    ck_assert(access(memory[0], F_OK) && access(named[1], F_OK));
+}
+END_TEST
+
 /* 3 launches delivered, 4 without work before the last report, 5 after it. */
 START_TEST(test_undelivered_is_what_came_after_the_last_report)
 {
@@ -172,7 +196,9 @@ START_TEST(test_undelivered_is_what_came_after_the_last_report)
     vs_log_writer_close(w, _i == 1 ? VS_WRITER_EXIT : VS_WRITER_KILL);
     case_ingest(&c, c.db);
     ck_sql(c.db, "SELECT IFNULL(SUM(count), 0) FROM loss WHERE reason = 'undelivered'",
-           _i == 1 ? 0 : _i == 2 ? MANY : 5);
+           _i == 1   ? 0
+           : _i == 2 ? MANY
+                     : 5);
     ck_rows("SELECT delivered_ns FROM process", "3000");
 }
 END_TEST
@@ -182,7 +208,8 @@ START_TEST(test_a_kill_says_what_the_gpu_had_not_delivered)
 {
     static struct recording r;
     static const char *const env[] = {"VRAMSCOPE_TRACE=kernels", NULL};
-    const char *argv[] = {"cupti_events", "kill", "100", NULL}, *report[] = {VS_BUILD_DIR "/bin/vramscope", "report", r.db, NULL};
+    const char *argv[] = {"cupti_events", "kill", "100", NULL},
+               *report[] = {VS_BUILD_DIR "/bin/vramscope", "report", r.db, NULL};
     recording_begin(&r, "ingest-undelivered");
     recording_run(&r, argv, env);
     recording_ingest(&r);
@@ -202,7 +229,8 @@ START_TEST(test_one_kernel_is_one_row)
 {
     struct vs_log_writer *w = case_writer(&c, 0);
     vs_put_string(w, 2, 1, "gemm");
-    for (uint32_t i = 1; i <= 4; i++) vs_put_launch(w, 2, i, 0, 1990); /* with its launch, a kernel gets its row at once */
+    for (uint32_t i = 1; i <= 4; i++)
+        vs_put_launch(w, 2, i, 0, 1990); /* with its launch, a kernel gets its row at once */
     vs_put_kernel(w, 2, 0, 1, 1, 2000, 2010);
     vs_put_kernel(w, 2, 0, 2, 2, 2020, 2025); /* its name comes later, and is the same */
     vs_put_kernel(w, 2, 0, 3, 8, 2030, 2040); /* these have names that never come: not one kernel */
@@ -227,6 +255,7 @@ Suite *make_ingest_end_suite(void)
     tcase_add_loop_test(t, test_killed_before_there_was_a_log, 0, 4);
     tcase_add_test(t, test_killed_while_its_log_was_made);
     tcase_add_test(t, test_a_log_and_its_memory_are_one_process);
+    tcase_add_test(t, test_memory_can_be_thrown_away);
     tcase_add_loop_test(t, test_undelivered_is_what_came_after_the_last_report, 0, 3);
     tcase_add_test(t, test_a_kill_says_what_the_gpu_had_not_delivered);
     tcase_add_test(t, test_one_kernel_is_one_row);

@@ -67,7 +67,8 @@ START_TEST(test_a_series_is_of_one_level)
             "sub|3145728|2097152|2");
     ck_rows("SELECT source, peak_bytes, reserved_peak_bytes FROM peak WHERE source NOT IN ('held', 'sub')",
             "cuda_async|3145728|67108864");
-    ck_rows("SELECT level, source, bytes FROM at_peak ORDER BY level", "held|cuda_async|67108864,sub|cuda_async|3145728");
+    ck_rows("SELECT level, source, bytes FROM at_peak ORDER BY level",
+            "held|cuda_async|67108864,sub|cuda_async|3145728");
     ck_sql(c.db, "SELECT COUNT(DISTINCT series) FROM timeline", 4);
     ck_sql(c.db, "SELECT MAX(max_bytes) FROM timeline WHERE series = 'cuda_async'", 3 << 20);
 }
@@ -100,7 +101,7 @@ START_TEST(test_graphs_free_again_and_again)
     for (int i = 0; i < 3; i++) vs_put_free(w, 1, VS_MEM_CUDA_ASYNC, 0x1000, 0, 2010 + (uint64_t)i);
     put(w, VS_AF_CAPTURED, VS_MEM_CUDA_ASYNC, 0x1000, 1 << 20, 2020); /* of another graph; the first went unseen */
     put(w, VS_AF_CAPTURED, VS_MEM_CUDA_ASYNC, 0x1000, 1 << 20, 2030);
-    put(w, 0, VS_MEM_CUDA, 0x1000, 500, 2040); /* an address like any other now */
+    put(w, 0, VS_MEM_CUDA, 0x1000, 500, 2040);                         /* an address like any other now */
     f = vs_log_writer_add(w, 1, VS_K_FREE, sizeof *f, VS_AF_UNDO, -1); /* a refused release, context end, free */
     f->seq = vs_log_writer_seq(w);
     f->ts_ns = 2045;
@@ -140,11 +141,13 @@ START_TEST(test_nccl_allocates_on_its_own_threads)
     vs_put_module(w, 0x7500000, 0x7600000, "/opt/libother.so");
     vs_put_vmm(w, 1, 0, VS_VMM_RELEASE, 11, 0, 0, 2070);
     finish(w);
-    ck_rows("SELECT bytes, source, library FROM allocation ORDER BY id",
-            "1|nccl|libnccl.so.2,2|cuda|libnccl-net.so,4|nccl|libnccl.so.2,8|cuda_async|libnccl.so.2,16|nccl|libnccl.so,"
-            "32|cuda|-,64|cuda|libother.so");
-    ck_rows("SELECT device, series, peak_bytes, live_bytes FROM peak_data WHERE series IN ('nccl', 'held') ORDER BY 1, 2",
-            "-1|held|4|4,-1|nccl|4|4,0|held|123|75,0|nccl|17|1");
+    ck_rows(
+        "SELECT bytes, source, library FROM allocation ORDER BY id",
+        "1|nccl|libnccl.so.2,2|cuda|libnccl-net.so,4|nccl|libnccl.so.2,8|cuda_async|libnccl.so.2,16|nccl|libnccl.so,"
+        "32|cuda|-,64|cuda|libother.so");
+    ck_rows(
+        "SELECT device, series, peak_bytes, live_bytes FROM peak_data WHERE series IN ('nccl', 'held') ORDER BY 1, 2",
+        "-1|held|4|4,-1|nccl|4|4,0|held|123|75,0|nccl|17|1");
     ck_rows("SELECT live_bytes FROM peak_data WHERE series = 'cuda'", "66");
 }
 END_TEST
@@ -201,10 +204,17 @@ START_TEST(test_calls_known_from_nvtx_alone)
     struct vs_log_writer *w = case_writer(&c, 0);
     struct vs_rec_comm *m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m, VS_COMM_CREATE, -1);
     *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = -1, .rank = -1};
-    struct vs_rec_coll_begin *b =
-        vs_log_writer_add(w, 1, VS_K_COLL_BEGIN, sizeof *b, VS_CF_FROM_NVTX, -1);
-    *b = (struct vs_rec_coll_begin){.h = b->h, .id = 1, .ts_ns = 2010, .comm = 0xc0, .bytes = 4096, .count = UINT64_MAX,
-                                    .op = VS_COLL_ALL_REDUCE, .dtype = -1, .redop = 0, .peer = -1};
+    struct vs_rec_coll_begin *b = vs_log_writer_add(w, 1, VS_K_COLL_BEGIN, sizeof *b, VS_CF_FROM_NVTX, -1);
+    *b = (struct vs_rec_coll_begin){.h = b->h,
+                                    .id = 1,
+                                    .ts_ns = 2010,
+                                    .comm = 0xc0,
+                                    .bytes = 4096,
+                                    .count = UINT64_MAX,
+                                    .op = VS_COLL_ALL_REDUCE,
+                                    .dtype = -1,
+                                    .redop = 0,
+                                    .peer = -1};
     vs_put_coll_end(w, 1, 1, 0, -1, 2020);
     vs_put_coll(w, 1, 2, 0xc1, VS_COLL_BROADCAST, 0, 2030); /* of a communicator made before */
     finish(w);
