@@ -52,11 +52,13 @@ static void wait_for(uint32_t *word, uint32_t seen, uint64_t ns)
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
 }
 
+/* Half of a small pool at most: what lies ready takes room in /dev/shm that a program in a container may be short of. */
 static void keep_slabs_ready(struct vs_state *s)
 {
-    while (__atomic_load_n(&s->available, __ATOMIC_RELAXED) < 2 * VS_POOL_LOW)
-        if (vs_pool_grow(s))
-            break;
+    uint32_t want = s->max_chunks * VS_CHUNK_SLABS / 2;
+    if (want > 2 * VS_POOL_LOW) want = 2 * VS_POOL_LOW;
+    while (__atomic_load_n(&s->available, __ATOMIC_RELAXED) < want)
+        if (vs_pool_grow(s)) break;
 }
 
 /* What one append costs here, for the report: the smallest of a few means, so that a preemption does not count. */

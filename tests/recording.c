@@ -196,7 +196,7 @@ void recording_check(struct recording *r, long long losses)
 bool recording_forks_make_sense(void)
 {
     const char *san = getenv("VS_TEST_SAN");
-    return !san || strcmp(san, "thread");
+    return !san || !*san;
 }
 
 void recording_end(struct recording *r)

@@ -38,7 +38,8 @@ long long recording_int(struct recording *r, const char *format, ...) __attribut
 const char *recording_text(struct recording *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Checks what must hold of every recording: appended = stored + lost in the log, and no losses but the given number. */
 void recording_check(struct recording *r, long long losses);
-/* ThreadSanitizer takes the parent's threads for running in a forked child: tests of what a child does are left out. */
+/* Sanitizers do not survive a fork of a program with threads: ThreadSanitizer takes the parent's threads for running in the
+ * child, and the child waits forever for AddressSanitizer's allocator if a thread of the parent was in it. */
 bool recording_forks_make_sense(void);
 void recording_end(struct recording *r);
 
