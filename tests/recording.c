@@ -39,7 +39,7 @@ void recording_begin(struct recording *r, const char *name)
     nftw(r->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (mkdir(r->folder, 0777))
         ck_abort_msg("%s: %s", r->folder, strerror(errno));
-    snprintf(r->run, sizeof r->run, "%s/run", r->folder);
+    snprintf(r->run, sizeof r->run, "%s/run-%d", r->folder, (int)getpid()); /* never one that a killed test left memory for */
     snprintf(r->db, sizeof r->db, "%s/run.db", r->folder);
 }
 
