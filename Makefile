@@ -111,13 +111,18 @@ $(O)/tests/programs/%: tests/programs/%.c $(FAKES)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d -o $@ $< $(LDFLAGS_ALL) -L$(O)/fake -Wl,-rpath-link,$(O)/fake \
 	  $$(sed -n '1,12{s@ *\*/.*@@;s@.*link: *-@-@p}' $<)
 
-# The same program with the CUDA runtime inside and beside it.
-GPU_TESTS := $(if $(NVCC),$(O)/tests/gpu/every_kind $(O)/tests/gpu/every_kind_shared)
-$(O)/tests/gpu/every_kind: CUDART = static
-$(O)/tests/gpu/every_kind_shared: CUDART = shared
-$(GPU_TESTS): tests/gpu/every_kind.cu
+# The same programs with the CUDA runtime inside and beside them.
+GPU_TESTS := $(if $(NVCC),$(addprefix $(O)/tests/,gpu/every_kind gpu/every_kind_shared programs_cuda/oracle_static programs_cuda/oracle_shared))
+$(GPU_TESTS): CUDART = static
+$(filter %_shared,$(GPU_TESTS)): CUDART = shared
+$(O)/tests/gpu/%: tests/gpu/every_kind.cu
+	$(nvcc_program)
+$(O)/tests/programs_cuda/%: tests/programs_cuda/oracle.cu tests/programs_cuda/account.h
+	$(nvcc_program)
+define nvcc_program
 	$(call say,NVCC,$@)
 	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O2 $(GENCODE) -cudart $(CUDART) -o $@ $< -ldl
+endef
 
 define fake_rule
 $(O)/fake/$(call soname,$(1)): tests/fake/$(1).c
