@@ -112,7 +112,8 @@ $(O)/tests/programs/%: tests/programs/%.c $(FAKES)
 	  $$(sed -n '1,12{s@ *\*/.*@@;s@.*link: *-@-@p}' $<)
 
 # The same programs with the CUDA runtime inside and beside them.
-GPU_TESTS := $(if $(NVCC),$(addprefix $(O)/tests/,gpu/every_kind gpu/every_kind_shared programs_cuda/oracle_static programs_cuda/oracle_shared))
+GPU_TESTS := $(if $(NVCC),$(addprefix $(O)/tests/,gpu/every_kind gpu/every_kind_shared \
+               programs_cuda/oracle_static programs_cuda/oracle_shared))
 $(GPU_TESTS): CUDART = static
 $(filter %_shared,$(GPU_TESTS)): CUDART = shared
 $(O)/tests/gpu/%: tests/gpu/every_kind.cu
@@ -121,7 +122,7 @@ $(O)/tests/programs_cuda/%: tests/programs_cuda/oracle.cu tests/programs_cuda/ac
 	$(nvcc_program)
 define nvcc_program
 	$(call say,NVCC,$@)
-	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O2 $(GENCODE) -cudart $(CUDART) -o $@ $< -ldl
+	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O2 $(GENCODE) -cudart $(CUDART) -o $@ $< -L$(CUDA_LIB) -Xlinker -rpath,$(abspath $(CUDA_LIB)) -ldl
 endef
 
 define fake_rule

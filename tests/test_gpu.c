@@ -2,7 +2,7 @@
  *
  * test_gpu.c: a real GPU, a real driver: `make check-gpu`. Every count and byte of tests/gpu/every_kind.cu, whose numbers are
  * known here, and of tests/programs_cuda/oracle.cu, which prints its own account; with the CUDA runtime linked statically and
- * as a shared library, at both trace levels. It must never accept "about right".
+ * as a shared library, at both trace levels. It must never accept "about right", so nobody else may use the GPU meanwhile.
  */
 #include <check.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ static const char *libraries(void)
 {
     static char text[4096];
     const char *own = getenv("LD_LIBRARY_PATH");
-    snprintf(text, sizeof text, "LD_LIBRARY_PATH=%s%s/usr/local/cuda/lib64:/usr/local/cuda/lib", own ? own : "", own ? ":" : "");
+    if (!own) own = "";
+    snprintf(text, sizeof text, "LD_LIBRARY_PATH=%s%s/usr/local/cuda/lib64:/usr/local/cuda/lib", own, *own ? ":" : "");
     return text;
 }
 
@@ -327,12 +328,15 @@ END_TEST
 /* PyTorch's own numbers, where there is PyTorch. */
 START_TEST(test_torch)
 {
+    char command[2048];
     if (system("python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' >/dev/null 2>&1")) {
         printf("gpu-torch: left out, python3 has no PyTorch with CUDA\n");
         return;
     }
-    ck_assert_int_eq(system("python3 " VS_SOURCE_DIR "/bench/correct.py --build " VS_BUILD_DIR " --cases gpt --work " VS_BUILD_DIR
-                            "/tests/out/gpu-torch"), 0);
+    recording_begin(&r, "gpu-torch");
+    snprintf(command, sizeof command, "python3 %s/bench/correct.py --build %s --cases gpt --work %s/work", VS_SOURCE_DIR,
+             VS_BUILD_DIR, r.folder);
+    ck_assert_int_eq(system(command), 0);
 }
 END_TEST
 
