@@ -37,8 +37,7 @@ enum vs_log_level { VS_SAY_SILENT, VS_SAY_WARN, VS_SAY_INFO, VS_SAY_DEBUG };
     X(run_root, "RUN_ROOT", "pid of the run's first process; set by the recorder")                                    \
     X(shm, "SHM", "memory-backed folder for live records (default: /dev/shm)")                                        \
     X(ranks, "RANKS", "ranks to record, e.g. 0,2-3 (default: all)")                                                   \
-    X(cupti_lib, "CUPTI_LIB", "path of the libcupti to use (default: the one the process has, then the toolkit's)")   \
-    X(fault, "FAULT", "for the recorder's own tests")
+    X(cupti_lib, "CUPTI_LIB", "path of the libcupti to use (default: the one the process has, then the toolkit's)")
 
 struct vs_config {
 #define X(field, env, def, lo, hi, help) int64_t field;

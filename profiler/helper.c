@@ -35,7 +35,6 @@ static void wake(uint32_t *word)
     errno = saved;
 }
 
-/* The threads look at most each flush period: a wake-up that finds the word already raised is left out. */
 void vs_helper_wake(void)
 {
     wake(&vs_state->helper_wake);
