@@ -35,6 +35,9 @@ CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOUR
 LDFLAGS_ALL = $(SANFLAGS) -pthread -Wl,--as-needed $(LDFLAGS)
 # Initial-exec: a preloaded library has static TLS, and the first touch of a thread's data must not call malloc.
 DIRS = -DVS_BUILD_DIR='"$(abspath $(O))"' -DVS_SOURCE_DIR='"$(CURDIR)"'
+# The CPU's kernels; libgomp goes into the program, which then runs where none is installed. ThreadSanitizer does not know it.
+GOMP := $(if $(filter thread,$(SAN))$(findstring clang,$(shell $(CC) --version)),,$(filter /%,$(shell $(CC) -print-file-name=libgomp.a)))
+OPENMP := $(if $(GOMP),-fopenmp)
 LIB_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # ---- files: a new file in a folder is picked up without an edit here ----
@@ -83,7 +86,7 @@ $(TOOL): $(TOOL_OBJ)
 
 $(WORKLOAD): $(WORK_OBJ)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) -lm -ldl -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) $(GOMP) -lm -ldl -lpthread
 
 # The only thing that links CUDA. The workload opens it when there is a GPU; cudart is inside, cuBLAS is found at run time.
 $(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(O)/obj/kernels/norms_args.o
@@ -100,10 +103,10 @@ $(O)/lib/%.a:
 $(RUNNER): $(TEST_OBJ) $(O)/lib/tool.a $(O)/lib/profiler.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -rdynamic -o $@ $(LDFLAGS_ALL) $(filter-out %/profiler.a,$^) -lc -ldl $(O)/lib/profiler.a \
-	  $(CHECK_LIBS) $(SQLITE_LIBS) -lm -ldl -lpthread
+	  $(GOMP) $(CHECK_LIBS) $(SQLITE_LIBS) -lm -ldl -lpthread
 $(O)/bench/%: $(O)/obj/bench/%.o $(O)/lib/tool.a $(O)/lib/profiler.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) $(SQLITE_LIBS) -lm -ldl -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) $(GOMP) $(SQLITE_LIBS) -lm -ldl -lpthread
 
 # A test program says what it links in a comment of its own: link: -ldl -l:libcuda.so.1
 $(O)/tests/programs/%: tests/programs/%.c $(FAKES)
@@ -136,13 +139,15 @@ $(foreach f,$(FAKE_SRC:tests/fake/%.c=%),$(eval $(call fake_rule,$(f))))
 $(O)/obj/profiler/%.o: FLAGS = $(LIB_FLAGS)
 # Our dlsym answers a sanitizer's own start-up, before its shadow memory exists.
 $(O)/obj/profiler/driver_proc.o $(O)/obj/profiler/lookup.o: override SANFLAGS :=
-$(O)/obj/kernels/%.o: FLAGS = -O3 -fPIC
+$(O)/obj/kernels/%.o: FLAGS = -O3 -fPIC $(OPENMP)
 $(O)/obj/viz/%.o: FLAGS = $(DIRS)
 $(O)/obj/tests/%.o $(O)/obj/bench/%.o: FLAGS = $(DIRS)
 $(O)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 GENCODE = $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
+# Hopper's own instructions exist for that one architecture alone; these files hold nothing else.
+$(O)/obj/kernels/%_sm90.cu.o: GENCODE = -gencode arch=compute_90a,code=sm_90a
 $(O)/obj/%.cu.o: %.cu
 	$(call say,NVCC,$<)
 	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O3 -lineinfo $(GENCODE) -I. -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror \

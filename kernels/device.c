@@ -12,17 +12,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/cpu.h"
 #include "kernels/gemm.h"
+
+/* For last_error, which gives the text of errno. */
+static int failed(int err)
+{
+    if (err) errno = -err;
+    return err;
+}
 
 static int cpu_open(void **context)
 {
-    *context = NULL;
-    return 0;
-}
-
-static void cpu_close(void *context)
-{
-    (void)context;
+    struct vs_cpu_context *c = calloc(1, sizeof *c);
+    if (c) c->threads = vs_parallel_threads();
+    *context = c;
+    return failed(c ? 0 : -ENOMEM);
 }
 
 static const char *cpu_describe(void *context)
@@ -34,22 +39,28 @@ static const char *cpu_describe(void *context)
 static int cpu_alloc(size_t bytes, void **out)
 {
     size_t padded;
-    if (__builtin_add_overflow(bytes, 255, &padded)) return -ENOMEM;
+    if (__builtin_add_overflow(bytes, 255, &padded)) return failed(-ENOMEM);
     *out = aligned_alloc(256, padded & ~(size_t)255);
-    return *out ? 0 : -ENOMEM;
+    return failed(*out ? 0 : -ENOMEM);
 }
 
 static int cpu_free_bytes(size_t *available)
 {
     FILE *f = fopen("/proc/meminfo", "re");
-    if (!f) return -EIO;
+    if (!f) return failed(-EIO);
     char line[128];
     unsigned long long kib = 0;
     while (fgets(line, sizeof line, f))
         if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
     fclose(f);
     *available = (size_t)kib * 1024;
-    return kib ? 0 : -EIO;
+    return failed(kib ? 0 : -EIO);
+}
+
+static int cpu_clear(void *memory, size_t bytes)
+{
+    memset(memory, 0, bytes);
+    return 0;
 }
 
 static int cpu_copy(void *to, const void *from, size_t bytes)
@@ -64,6 +75,34 @@ static int cpu_wait(void *stream)
     return 0;
 }
 
+static int cpu_start(void *context, void *stream)
+{
+    struct vs_cpu_context *c = context;
+    (void)stream;
+    clock_gettime(CLOCK_MONOTONIC, &c->begin);
+    return 0;
+}
+
+static int cpu_stop(void *context, void *stream, double *ms)
+{
+    const struct vs_cpu_context *c = context;
+    struct timespec end;
+    (void)stream;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    *ms = (double)(end.tv_sec - c->begin.tv_sec) * 1e3 + (double)(end.tv_nsec - c->begin.tv_nsec) / 1e6;
+    return 0;
+}
+
+static int cpu_ceiling(void *context, enum vs_norms_dtype dtype, double *operations_per_s)
+{
+    return failed(vs_cpu_ceiling(context, dtype, operations_per_s));
+}
+
+static int cpu_calibrate(void *context, enum vs_norms_dtype dtype)
+{
+    return failed(vs_cpu_calibrate(context, dtype));
+}
+
 static const char *cpu_last_error(void)
 {
     return strerror(errno);
@@ -75,15 +114,22 @@ const struct vs_device *vs_device_cpu(void)
         .version = VS_DEVICE_VERSION,
         .kind = "cpu",
         .open = cpu_open,
-        .close = cpu_close,
+        .close = free,
         .describe = cpu_describe,
         .alloc = cpu_alloc,
         .release = free,
         .free_bytes = cpu_free_bytes,
+        .clear = cpu_clear,
         .upload = cpu_copy,
         .download = cpu_copy,
         .wait = cpu_wait,
+        .start = cpu_start,
+        .stop = cpu_stop,
+        .ceiling = cpu_ceiling,
         .norms = vs_norms_cpu,
+        .layer_norms = &vs_layer_norms_cpu,
+        .calibrate = cpu_calibrate,
+        .choice = vs_cpu_choice,
         .last_error = cpu_last_error,
     };
     return &cpu;

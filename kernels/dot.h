@@ -1,26 +1,39 @@
 /* SPDX-License-Identifier: MIT
  *
- * dot.h: the sum of products of two float32 arrays in float64, the last step of both CPU Gram algorithms. Inline
+ * dot.h: the sum of products of two arrays in float64, and of their sizes: the last step of the CPU's algorithms. Inline
  * because it is their inner loop; it holds nothing else.
  */
 #ifndef VS_KERNELS_DOT_H
 #define VS_KERNELS_DOT_H
 
+#include <math.h>
 #include <stddef.h>
 
+#include "kernels/parallel.h"
+
 /* Four chains: one chain of float64 additions would wait for itself. The order is fixed, so the sum is too. */
-static inline double vs_dot(const float *x, const float *y, size_t n)
-{
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        s0 += (double)x[i] * (double)y[i];
-        s1 += (double)x[i + 1] * (double)y[i + 1];
-        s2 += (double)x[i + 2] * (double)y[i + 2];
-        s3 += (double)x[i + 3] * (double)y[i + 3];
+#define VS_DOT(name, type)                                                                     \
+    static inline struct vs_sums name(const type *x, const type *y, size_t count)              \
+    {                                                                                          \
+        double n[4] = {0}, absolute[4] = {0};                                                  \
+        size_t i = 0;                                                                          \
+        for (; i + 4 <= count; i += 4)                                                         \
+            for (size_t c = 0; c < 4; c++) {                                                   \
+                double product = (double)x[i + c] * (double)y[i + c];                          \
+                n[c] += product;                                                               \
+                absolute[c] += fabs(product);                                                  \
+            }                                                                                  \
+        for (; i < count; i++) {                                                               \
+            double product = (double)x[i] * (double)y[i];                                      \
+            n[0] += product;                                                                   \
+            absolute[0] += fabs(product);                                                      \
+        }                                                                                      \
+        struct vs_sums sums = {(n[0] + n[1]) + (n[2] + n[3]),                                  \
+                               (absolute[0] + absolute[1]) + (absolute[2] + absolute[3])};     \
+        return sums;                                                                           \
     }
-    for (; i < n; i++) s0 += (double)x[i] * (double)y[i];
-    return (s0 + s1) + (s2 + s3);
-}
+VS_DOT(vs_dot, float)
+VS_DOT(vs_dot_f64, double)
+#undef VS_DOT
 
 #endif

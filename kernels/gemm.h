@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * gemm.h: the one matrix product the CPU algorithms need, by OpenBLAS when the machine has it, else by own loops.
+ * gemm.h: the two matrix products the CPU algorithms need, by OpenBLAS when the machine has it, else by own loops.
  *
- * C[m,n] = X[m,k] Y[n,k]^T, all row-major with row strides ldx, ldy, ldc (elements), float32. C is overwritten and must
- * not overlap X or Y. Every stride >= its row length; m, n, k >= 1 and within int.
- * Threading: any thread. OpenBLAS uses its own threads (OPENBLAS_NUM_THREADS); the own loops use the caller's.
+ * nt: C[m,n] = X[m,k] Y[n,k]^T; tn: C[m,n] = X[k,m]^T Y[k,n]. All row-major with row strides ldx, ldy, ldc (elements), float32.
+ * C is overwritten and must not overlap X or Y. Every stride >= its row length; m, n, k >= 1 and within int.
+ * Threading: any thread; a product runs on the caller's thread alone. Callers share products out over threads (parallel.h),
+ *            which is faster for their sizes than threads inside; OpenBLAS is told to use one, for the whole process.
  * Errors: none.
  */
 #ifndef VS_KERNELS_GEMM_H
@@ -16,11 +17,12 @@
 extern "C" {
 #endif
 
-void vs_gemm_nt(size_t m, size_t n, size_t k, const float *X, size_t ldx, const float *Y, size_t ldy, float *C, size_t ldc);
+typedef void vs_gemm_fn(size_t m, size_t n, size_t k, const float *X, size_t ldx, const float *Y, size_t ldy, float *C,
+                        size_t ldc);
+vs_gemm_fn vs_gemm_nt, vs_gemm_tn;
 /* The own loops, whatever the machine has. */
-void vs_gemm_nt_own(size_t m, size_t n, size_t k, const float *X, size_t ldx, const float *Y, size_t ldy, float *C,
-                    size_t ldc);
-/* What vs_gemm_nt uses: "OpenBLAS" with its version and threads, or "own loops". Valid for the life of the process. */
+vs_gemm_fn vs_gemm_nt_own, vs_gemm_tn_own;
+/* What is used: "OpenBLAS" with its version, or "own loops", and the number of threads. Valid for the life of the process. */
 const char *vs_gemm_name(void);
 
 #ifdef __cplusplus
