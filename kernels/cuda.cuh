@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * cuda.cuh: what the CUDA algorithms share: error text, the context, and the deterministic sum. It launches nothing
- * but the second stage of that sum.
+ * cuda.cuh: what the CUDA algorithms share: error text, the context, the deterministic sums, and the kernels behind the
+ * names of norms.h. It launches nothing itself.
+ *
+ * A named algorithm (norm_gram.cu, norm_direct.cu) checks the call and picks a backend: the Hopper one (wgmma, TMA) where
+ * the GPU and the alignment allow it, else the portable one (mma.sync, any alignment, from sm_80 on).
  */
 #ifndef VS_KERNELS_CUDA_CUH
 #define VS_KERNELS_CUDA_CUH
@@ -16,12 +19,26 @@
 
 struct vs_cuda_context {
     cublasHandle_t cublas;
+    cudaStream_t stream;      /* for capture */
+    cudaEvent_t begin, end;   /* of start and stop */
+    int device, sm_count, major, minor;
     char name[320];
+    /* What `auto` decides by: operations per second of gram, direct and materialize for large layers; 0: not measured. */
+    double rate[VS_NORMS_DTYPE_COUNT][3];
+    /* How many clusters of n blocks of the split Gram kernel the GPU holds at once; 0: not asked yet. */
+    unsigned clusters[9];
 };
+
+inline vs_cuda_context *vs_cuda_context_of(const vs_norms_call *call)
+{
+    return static_cast<vs_cuda_context *>(call->context);
+}
 
 /* Keeps the text for last_error and returns -ENOMEM or -EIO; 0 for success. */
 int vs_cuda_failed(cudaError_t status, const char *doing);
 int vs_cublas_failed(cublasStatus_t status, const char *doing);
+/* The same for a failure that no library names: the text, and err back. */
+int vs_cuda_refuse(int err, const char *text);
 
 constexpr int VS_SUM_THREADS = 256;
 
@@ -42,7 +59,19 @@ __device__ inline double vs_block_sum(double value, double *shared)
 /* Second stage: n[b] = sum of partial[b * count .. + count). One block per sample. */
 int vs_cuda_sum_partials(const double *partial, size_t B, size_t count, double *n, cudaStream_t stream);
 
-extern const struct vs_norms_algorithm vs_norms_cuda_gram_full;
-extern const struct vs_norms_algorithm vs_norms_cuda_gram;
+/* A backend of gram or direct. `takes`: can it run this call at all? `run` may rely on vs_norms_check_run. */
+struct vs_norms_backend {
+    bool (*takes)(const vs_norms_call *call);
+    size_t (*workspace_bytes)(const vs_norms_call *call);
+    int (*run)(const vs_norms_call *call);
+    /* What `run` is expected to take on a machine like the one it was tuned on; NULL: cannot say. */
+    double (*seconds)(const vs_norms_call *call);
+};
+extern const vs_norms_backend vs_gram_sm90, vs_direct_sm90; /* sm_90, all but fp32, rows of whole 16-byte groups */
+extern const vs_norms_backend vs_gram_mma, vs_direct_mma;   /* sm_80 and later, everything */
+
+#define X(name, what) extern const struct vs_norms_algorithm vs_norms_cuda_##name;
+VS_NORMS_ALGORITHMS(X)
+#undef X
 
 #endif
