@@ -310,7 +310,7 @@ START_TEST(test_norms_workload)
     const char *argv[] = {VS_BUILD_DIR "/bin/vramscope-workload", "norms", "--device", "cuda", "--T", "256,1000", "--d", "512",
                           "--p", "384", "--check", NULL};
     const char *env[] = {libraries(), NULL};
-    static const char *const names[] = {"activation/A", "gradient/G", "temporary/gram_full", "temporary/gram"};
+    static const char *const names[] = {"activation/A", "gradient/G", "workspace/gram_full", "workspace/gram"};
     recording_begin(&r, "gpu-norms");
     recording_run(&r, argv, env);
     ck_assert_msg(r.status == 0, "status %x: %s%s", r.status, r.out, r.err);

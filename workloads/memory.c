@@ -5,8 +5,10 @@
  */
 #include "workloads/memory.h"
 
+#include <errno.h>
 #include <nvtx3/nvToolsExt.h>
 #include <nvtx3/nvToolsExtMem.h>
+#include <stdio.h>
 #include <string.h>
 
 static void report(const void *data, size_t bytes, const char *name)
@@ -53,7 +55,7 @@ static void withdraw(const void *data)
     nvtxMemRegionsUnregister(NULL, &batch);
 }
 
-int vs_memory_take(struct vs_memory *memory, const struct vs_device *device, size_t bytes, const char *name)
+int vs_buffer_take(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name)
 {
     memset(memory, 0, sizeof *memory);
     if (!bytes) return 0;
@@ -68,10 +70,37 @@ int vs_memory_take(struct vs_memory *memory, const struct vs_device *device, siz
     return 0;
 }
 
-void vs_memory_give(struct vs_memory *memory)
+void vs_buffer_give(struct vs_buffer *memory)
 {
     if (!memory->data) return;
     withdraw(memory->data);
     memory->device->release(memory->data);
     memory->data = NULL;
+}
+
+const char *vs_buffer_text(size_t size, char *text, size_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double v = (double)size;
+    size_t u = 0;
+    for (; v >= 1024 && u + 1 < sizeof units / sizeof *units; u++) v /= 1024;
+    snprintf(text, bytes, "%.*f %s", u ? 1 : 0, v, units[u]);
+    return text;
+}
+
+int vs_buffer_ask(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name, char *why,
+                  size_t why_bytes)
+{
+    char asked[32], there[32];
+    size_t available;
+    bool known = device->free_bytes(&available) == 0;
+    memset(memory, 0, sizeof *memory);
+    int err = known && bytes > available ? -ENOMEM : vs_buffer_take(memory, device, bytes, name);
+    if (!err) return 0;
+    vs_buffer_text(bytes, asked, sizeof asked);
+    if (!known) snprintf(why, why_bytes, "no memory for %s: %s asked for", name, asked);
+    else /* refused all the same: a limit of the process, or no piece of that size */
+        snprintf(why, why_bytes, "no memory for %s: %s asked for%s, %s free", name, asked,
+                 bytes > available ? "" : " and refused", vs_buffer_text(available, there, sizeof there));
+    return err;
 }

@@ -21,15 +21,21 @@
 extern "C" {
 #endif
 
-struct vs_memory {
+struct vs_buffer {
     void *data; /* NULL: nothing taken */
     size_t bytes;
     const struct vs_device *device;
 };
 
 /* bytes may be 0: then nothing is allocated and data stays NULL. */
-int vs_memory_take(struct vs_memory *memory, const struct vs_device *device, size_t bytes, const char *name);
-void vs_memory_give(struct vs_memory *memory); /* nothing taken: fine */
+int vs_buffer_take(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name);
+/* The same for what may be too much: more than the device says is free is not even asked for, since a system that promises
+ * more than it has ends the program later. Not 0: `why` says what was asked and what is free. */
+int vs_buffer_ask(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name, char *why,
+                  size_t why_bytes);
+void vs_buffer_give(struct vs_buffer *memory); /* nothing taken: fine */
+/* "1.5 GiB". Returns text. */
+const char *vs_buffer_text(size_t size, char *text, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -1,188 +1,200 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm_case.c: makes the inputs of one shape and runs algorithms on it, each iteration in an NVTX range that also holds
- * the algorithm's temporary memory: taken at its begin, given back at its end, as a framework's allocator would see it.
+ * norm_case.c: lays out the inputs of a case in two blocks of the device's memory, fills them, and asks the oracle.
  */
 #include "workloads/norm_case.h"
 
 #include <errno.h>
-#include <math.h>
 #include <nvtx3/nvToolsExt.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static const char *size_text(size_t bytes, char *text, size_t n)
+#include "workloads/norm_input.h"
+
+/* Twice the largest cache of a GPU: a call that follows all others finds none of its inputs there. */
+#define ROTATION_BYTES ((size_t)256 << 20)
+enum { SETS_MAX = 1024 };
+
+static size_t aligned(size_t bytes)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)bytes;
-    size_t u = 0;
-    for (; v >= 1024 && u + 1 < sizeof units / sizeof *units; u++) v /= 1024;
-    snprintf(text, n, "%.*f %s", u ? 1 : 0, v, units[u]);
-    return text;
+    return (bytes + 255) / 256 * 256;
 }
 
-/* Memory that cannot be had ends the case with what was asked, what there is, and what would need less. */
-static int take(struct vs_memory *memory, const struct vs_device *device, size_t bytes, const char *name)
+const char *vs_norm_error_text(const struct vs_device *device, int err)
 {
-    int err = vs_memory_take(memory, device, bytes, name);
-    if (!err) return 0;
-    char asked[32], there[32];
+    switch (err) {
+    case -ENOTSUP: return "this device cannot compute with this element type";
+    case -EOVERFLOW: return "too large for the index type of the library it uses";
+    case -EINVAL: return "the algorithm refuses these layers";
+    case -ENOBUFS: return "the algorithm wants more workspace than it said";
+    default: return device->last_error();
+    }
+}
+
+/* Of one set, with a shared input counted once. */
+static void measure(const struct vs_norm_case *c, size_t *A_bytes, size_t *G_bytes, size_t *largest)
+{
+    size_t rows = c->list->B * c->list->T, element = vs_norms_dtype_bytes(c->dtype);
+    *A_bytes = *G_bytes = *largest = 0;
+    for (size_t i = 0; i < c->list->count; i++) {
+        const struct vs_norm_width *w = &c->list->layer[i];
+        size_t wider = rows * (w->d > w->p ? w->d : w->p);
+        if (!w->shared) *A_bytes += aligned(rows * w->d * element);
+        *G_bytes += aligned(rows * w->p * element);
+        if (wider > *largest) *largest = wider;
+    }
+}
+
+/* At most half of what is free goes to inputs that only serve to rotate. */
+static size_t count_sets(const struct vs_norm_case *c, size_t set_bytes)
+{
     size_t available;
-    fprintf(stderr, "norms: no memory for %s: %s asked for", name, size_text(bytes, asked, sizeof asked));
-    if (!device->free_bytes(&available)) fprintf(stderr, ", %s free", size_text(available, there, sizeof there));
-    fprintf(stderr, "%s\n", strstr(name, "gram_full") ? "; --algo gram needs no T x T memory" : "; smaller --B or --T");
+    char text[32];
+    if (!c->device->capture) return 1; /* the CPU */
+    size_t sets = (ROTATION_BYTES + set_bytes - 1) / set_bytes;
+    sets = sets < 2 ? 2 : sets > SETS_MAX ? SETS_MAX : sets;
+    if (c->device->free_bytes(&available) == 0 && sets * set_bytes > available / 2) sets = available / 2 / set_bytes;
+    if (sets < 1) sets = 1;
+    if (sets < 2 || sets * set_bytes < ROTATION_BYTES)
+        fprintf(stderr, "norms: inputs rotate over %zu set%s of %s: calls may find some of theirs in the GPU's cache\n",
+                sets, sets == 1 ? "" : "s", vs_buffer_text(set_bytes, text, sizeof text));
+    return sets;
+}
+
+static int ask(struct vs_norm_case *c, struct vs_buffer *memory, size_t bytes, const char *name)
+{
+    int err = vs_buffer_ask(memory, c->device, bytes, name, c->trouble, sizeof c->trouble);
+    size_t used = strlen(c->trouble);
+    if (err) snprintf(c->trouble + used, sizeof c->trouble - used, "; try smaller --B or --T");
     return err;
 }
 
-/* Uniform in [-1, 1): a counter through splitmix64's mixer, so every element is known without the ones before it. */
-static void fill(float *x, size_t count, uint64_t seed)
+static int take_norms(struct vs_norm_case *c)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint64_t z = seed + (i + 1) * 0x9e3779b97f4a7c15ull;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-        x[i] = (float)((double)((z ^ (z >> 31)) >> 40) / 8388608.0 - 1.0);
-    }
-}
-
-/* The host's view of an input: the buffer itself on the CPU, a copy of its own before an upload. */
-static int make_input(struct vs_norm_case *c, struct vs_memory *input, struct vs_memory *host, size_t count,
-                      const char *name, uint64_t seed)
-{
-    size_t bytes = count * sizeof(float);
-    int err = take(input, c->device, bytes, name);
+    size_t doubles = (c->sets + 1) * c->samples;
+    int err = ask(c, &c->norms, doubles * sizeof(double) + c->list->count * sizeof(unsigned), "gradient/norms");
     if (err) return err;
-    if (c->device != vs_device_cpu()) {
-        err = take(host, vs_device_cpu(), bytes, "input/host copy");
-        if (err) return err;
-    }
-    fill(host->data ? host->data : input->data, count, seed);
-    err = host->data ? c->device->upload(input->data, host->data, bytes) : 0;
-    if (err) fprintf(stderr, "norms: %s\n", c->device->last_error());
-    return err;
-}
-
-static int make_reference(struct vs_norm_case *c, const struct vs_memory *A, const struct vs_memory *G)
-{
-    int err = take(&c->reference, vs_device_cpu(), c->shape.B * sizeof(double), "workspace/reference norms");
-    if (err) return err;
-    nvtxRangePushA("norms/reference");
-    err = vs_norms_reference(&c->shape, A->data, G->data, c->reference.data);
-    nvtxRangePop();
-    return err;
-}
-
-int vs_norm_case_open(struct vs_norm_case *c, const struct vs_norms_shape *s, const struct vs_device *device,
-                      void *context, size_t seed, bool check)
-{
-    struct vs_memory host_A = {0}, host_G = {0};
-    memset(c, 0, sizeof *c);
-    int err = vs_norms_check(s);
-    if (err) {
-        fprintf(stderr, "norms: B=%zu T=%zu d=%zu p=%zu: %s\n", s->B, s->T, s->d, s->p,
-                err == -EOVERFLOW ? "too large to be addressed" : "every size must be at least 1");
-        return err;
-    }
-    c->shape = *s;
-    c->device = device;
-    c->context = context;
-    char range[64];
-    snprintf(range, sizeof range, "norms/inputs/T=%zu", s->T);
-    nvtxRangePushA(range);
-    err = make_input(c, &c->A, &host_A, s->B * s->T * s->d, "activation/A", 2 * seed + 1);
-    if (!err) err = make_input(c, &c->G, &host_G, s->B * s->T * s->p, "gradient/G", ~(2 * (uint64_t)seed));
-    if (!err) err = take(&c->n, device, s->B * sizeof(double), "workspace/norms");
-    if (!err) err = take(&c->result, vs_device_cpu(), s->B * sizeof(double), "workspace/norms on the host");
-    if (!err && check) err = make_reference(c, host_A.data ? &host_A : &c->A, host_G.data ? &host_G : &c->G);
-    vs_memory_give(&host_G);
-    vs_memory_give(&host_A);
-    nvtxRangePop();
-    return err;
-}
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static int iteration(struct vs_norm_case *c, const struct vs_norms_algorithm *a, struct vs_norm_outcome *out, double *ms)
-{
-    char name[64];
-    struct vs_memory workspace;
-    snprintf(name, sizeof name, "temporary/%s", a->name);
-    out->temporary_bytes = a->workspace_bytes(&c->shape);
-    int err = take(&workspace, c->device, out->temporary_bytes, name);
-    if (err) return err;
-    struct vs_norms_args args = {.shape = c->shape,
-                                 .A = c->A.data,
-                                 .G = c->G.data,
-                                 .n = c->n.data,
-                                 .workspace = workspace.data,
-                                 .workspace_bytes = workspace.bytes,
-                                 .context = c->context};
-    double begin = now_ms();
-    err = a->run(&args);
-    if (!err) err = c->device->wait(NULL);
-    *ms = now_ms() - begin;
-    if (err) fprintf(stderr, "norms: %s: %s\n", a->name, c->device->last_error());
-    vs_memory_give(&workspace);
-    return err;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The first call is checked like the last one: a result that only warm calls get right is wrong. */
-static int compare(struct vs_norm_case *c, struct vs_norm_outcome *out)
-{
-    size_t bytes = c->shape.B * sizeof(double);
-    if (!c->reference.data) return 0;
-    int err = c->device->download(c->result.data, c->n.data, bytes);
-    if (err) {
-        fprintf(stderr, "norms: %s\n", c->device->last_error());
-        return err;
-    }
-    double e = vs_norms_error(c->shape.B, c->result.data, c->reference.data);
-    if (isnan(e) || !(e <= out->relative_error)) out->relative_error = e;
+    c->absolute = (double *)c->norms.data + c->sets * c->samples;
+    c->recomputed = (unsigned *)((double *)c->norms.data + doubles);
     return 0;
 }
 
-int vs_norm_case_run(struct vs_norm_case *c, const char *algorithm, size_t iterations, struct vs_norm_outcome *out)
+/* Where every matrix of every set is, and where its norms go. */
+static void place(struct vs_norm_case *c)
 {
-    const struct vs_norms_algorithm *a = c->device->norms(algorithm);
-    double *ms = calloc(iterations, sizeof *ms);
-    int err = a && ms ? 0 : a ? -ENOMEM : -EINVAL;
-    char range[96];
-    snprintf(range, sizeof range, "norms/%s/T=%zu", algorithm, c->shape.T);
-    memset(out, 0, sizeof *out);
-    out->relative_error = c->reference.data ? 0 : (double)NAN;
-    for (size_t i = 0; !err && i < iterations; i++) {
-        nvtxRangePushA(range);
-        err = iteration(c, a, out, &ms[i]);
-        nvtxRangePop();
-        if (!err && !(c->reference.data && isnan(out->relative_error))) err = compare(c, out);
+    char *A = c->A.data, *G = c->G.data;
+    size_t rows = c->list->B * c->list->T, element = vs_norms_dtype_bytes(c->dtype);
+    double *n = c->norms.data;
+    struct vs_norms_layer *l = c->layers;
+    for (size_t s = 0; s < c->sets; s++)
+        for (size_t i = 0; i < c->list->count; i++, l++, n += c->list->B) {
+            const struct vs_norm_width *w = &c->list->layer[i];
+            *l = (struct vs_norms_layer){.B = c->list->B, .T = c->list->T, .d = w->d, .p = w->p, .G = G, .n = n};
+            l->A = w->shared ? l[-1].A : A;
+            if (!w->shared) A += aligned(rows * w->d * element);
+            G += aligned(rows * w->p * element);
+        }
+}
+
+static int fill(struct vs_norm_case *c, size_t seed, size_t largest)
+{
+    struct vs_norm_source source;
+    int err = vs_norm_source_open(&source, c->dtype, seed, largest);
+    if (err) {
+        snprintf(c->trouble, sizeof c->trouble, "no memory on the host to make inputs in");
+        return err;
     }
+    for (size_t i = 0; !err && i < c->sets * c->list->count; i++) {
+        const struct vs_norms_layer *l = &c->layers[i];
+        if (!c->list->layer[i % c->list->count].shared)
+            err = vs_norm_source_fill(&source, c->device, (void *)l->A, l->B * l->T * l->d, 2 * i);
+        if (!err) err = vs_norm_source_fill(&source, c->device, (void *)l->G, l->B * l->T * l->p, 2 * i + 1);
+    }
+    vs_norm_source_close(&source);
+    const struct vs_norms_layer *l = c->layers;
+    if (!err && c->poison) /* somewhere in the middle of the sample */
+        err = vs_norm_poison(c->device, c->dtype, (void *)l->A, l->T / 2 * l->d + l->d / 2, c->poison == VS_NORM_NAN);
+    if (err) snprintf(c->trouble, sizeof c->trouble, "making the inputs: %s", c->device->last_error());
+    return err;
+}
+
+/* Its failure is no failure of the case: the algorithms can still be timed. */
+static void ask_oracle(struct vs_norm_case *c)
+{
+    const struct vs_norms_algorithm *oracle = c->device->norms("reference");
+    struct vs_buffer workspace;
+    struct vs_norms_call call = {
+        .dtype = c->dtype, .layers = c->layers, .count = c->list->count, .context = c->context};
+    char why[160];
+    call.workspace_bytes = oracle->workspace_bytes(&call);
+    int err = vs_buffer_ask(&workspace, c->device, call.workspace_bytes, "workspace/oracle", why, sizeof why);
+    call.workspace = workspace.data;
+    if (err) {
+        snprintf(c->trouble, sizeof c->trouble, "the float64 oracle: %s", why);
+        return;
+    }
+    double *n = calloc(c->samples, sizeof *n);
+    err = n ? 0 : -ENOMEM;
+    if (!err && workspace.data) err = c->device->clear(workspace.data, workspace.bytes);
+    if (!err) err = oracle->run(&call);
+    if (!err) err = c->device->wait(NULL);
+    if (!err) err = c->device->download(n, c->norms.data, c->samples * sizeof *n);
     if (!err) {
-        qsort(ms, iterations, sizeof *ms, ascending);
-        out->median_ms = (ms[(iterations - 1) / 2] + ms[iterations / 2]) / 2;
+        c->oracle = n;
+    } else {
+        snprintf(c->trouble, sizeof c->trouble, "the float64 oracle: %s", vs_norm_error_text(c->device, err));
+        free(n);
     }
-    free(ms);
+    vs_buffer_give(&workspace);
+}
+
+int vs_norm_case_open(struct vs_norm_case *c, const struct vs_norm_list *list, enum vs_norms_dtype dtype,
+                      const struct vs_device *device, void *context, const struct vs_norm_inputs *inputs)
+{
+    size_t A_bytes, G_bytes, largest;
+    char text[64], range[96];
+    memset(c, 0, sizeof *c);
+    c->list = list;
+    c->device = device;
+    c->context = context;
+    c->dtype = dtype;
+    c->poison = inputs->poison;
+    c->samples = list->count * list->B;
+    snprintf(range, sizeof range, "norms inputs %s %s", vs_norms_dtype_name(dtype),
+             vs_norm_list_text(list, text, sizeof text));
+    nvtxRangePushA(range);
+    measure(c, &A_bytes, &G_bytes, &largest);
+    c->sets = count_sets(c, A_bytes + G_bytes);
+    c->layers = calloc(c->sets * list->count, sizeof *c->layers);
+    int err = c->layers ? 0 : -ENOMEM;
+    if (err) snprintf(c->trouble, sizeof c->trouble, "no memory on the host");
+    if (!err) err = ask(c, &c->A, c->sets * A_bytes, "activation/A");
+    if (!err) err = ask(c, &c->G, c->sets * G_bytes, "gradient/G");
+    if (!err) err = take_norms(c);
+    if (!err) {
+        place(c);
+        err = fill(c, inputs->seed, largest);
+    }
+    nvtxRangePop();
+    if (!err && inputs->oracle) {
+        nvtxRangePushA("norms oracle");
+        ask_oracle(c);
+        nvtxRangePop();
+    }
     return err;
 }
 
 void vs_norm_case_close(struct vs_norm_case *c)
 {
-    vs_memory_give(&c->reference);
-    vs_memory_give(&c->result);
-    vs_memory_give(&c->n);
-    vs_memory_give(&c->G);
-    vs_memory_give(&c->A);
+    free(c->oracle);
+    free(c->layers);
+    vs_buffer_give(&c->norms);
+    vs_buffer_give(&c->G);
+    vs_buffer_give(&c->A);
+}
+
+bool vs_norm_case_poisoned(const struct vs_norm_case *c, size_t sample)
+{
+    return c->poison && sample % c->list->B == 0 && c->layers[sample / c->list->B].A == c->layers->A;
 }

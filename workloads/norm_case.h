@@ -1,42 +1,54 @@
 /* SPDX-License-Identifier: MIT
  *
- * norm_case.h: one shape of the norms workload: its inputs, the oracle's answer, and timed runs of one algorithm on it.
- * It prints nothing but errors.
+ * norm_case.h: one case of the norms workload: inputs of a list of layers in one element type, several sets of them on a GPU so
+ * that no call finds its inputs in the cache, and the oracle's norms of the first set. It runs no algorithm but the oracle, and
+ * measures nothing.
  *
- * Ownership: everything taken by vs_norm_case_open goes with vs_norm_case_close (which accepts a half-opened case).
- * Errors: 0 or -errno, said on stderr.
+ * Ownership: everything taken by vs_norm_case_open goes with vs_norm_case_close (which accepts a half-opened case). The list must
+ * outlive the case.
+ * Errors: 0 or -errno, with one line of text in `trouble`.
  */
 #ifndef VS_WORKLOADS_NORM_CASE_H
 #define VS_WORKLOADS_NORM_CASE_H
 
-#include <stdbool.h>
-
-#include "kernels/norms.h"
 #include "workloads/memory.h"
+#include "workloads/norm_layers.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+enum vs_norm_poison { VS_NORM_CLEAN, VS_NORM_NAN, VS_NORM_INF };
+
 struct vs_norm_case {
-    struct vs_norms_shape shape;
+    const struct vs_norm_list *list;
     const struct vs_device *device;
     void *context;
-    struct vs_memory A, G, n; /* where the algorithms run */
-    struct vs_memory reference, result; /* on the host: B float64 each */
+    enum vs_norms_dtype dtype;
+    enum vs_norm_poison poison;    /* of sample 0 of the first layer's A, in the first set */
+    size_t sets, samples;          /* samples: norms of one set */
+    struct vs_norms_layer *layers; /* those of the first set, then of the next */
+    struct vs_buffer A, G, norms;  /* norms: n of every set, absolute of the first, and a counter per layer */
+    double *absolute;              /* in `norms`: where a layer's `absolute` may point, as n of the first set does */
+    unsigned *recomputed;
+    double *oracle; /* NULL: not asked for, or it failed and `trouble` says why */
+    char trouble[256];
 };
 
-struct vs_norm_outcome {
-    double median_ms;
-    size_t temporary_bytes;
-    double relative_error; /* against the oracle; NaN when it was not asked for or a norm is not finite */
+struct vs_norm_inputs {
+    size_t seed;
+    enum vs_norm_poison poison;
+    bool oracle;
 };
 
-/* Makes reproducible inputs from the seed and, when check is set, the oracle's norms. */
-int vs_norm_case_open(struct vs_norm_case *c, const struct vs_norms_shape *shape, const struct vs_device *device,
-                      void *context, size_t seed, bool check);
-int vs_norm_case_run(struct vs_norm_case *c, const char *algorithm, size_t iterations, struct vs_norm_outcome *out);
+int vs_norm_case_open(struct vs_norm_case *c, const struct vs_norm_list *list, enum vs_norms_dtype dtype,
+                      const struct vs_device *device, void *context, const struct vs_norm_inputs *inputs);
 void vs_norm_case_close(struct vs_norm_case *c);
+
+/* What an error of a call means: the device's own words where it has some. */
+const char *vs_norm_error_text(const struct vs_device *device, int err);
+/* Does the sample hold the poison? Counted over all layers. */
+bool vs_norm_case_poisoned(const struct vs_norm_case *c, size_t sample);
 
 #ifdef __cplusplus
 }

@@ -1,58 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * norms.c: the norms workload: runs each algorithm on each shape and prints time, temporary memory and error. Results go
- * to stdout, everything else to stderr.
+ * norms.c: the norms workload: runs each algorithm on each case. Results go to stdout and the file of results, everything else
+ * to stderr. What fails for one case or algorithm is said, and the others still run.
  */
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "kernels/device.h"
-#include "workloads/norm_case.h"
-#include "workloads/options.h"
+#include "workloads/norm_run.h"
+#include "workloads/norm_settings.h"
+#include "workloads/norm_table.h"
 #include "workloads/workload.h"
 
-#define WHAT "squared norms of the gradient of every sample, n_b = ||A_b^T G_b||^2, for A [B,T,d] and G [B,T,p]"
+/* Everything that is taken in larger pieces comes from the system and goes back to it, so that growth can be measured. */
+enum { OWN_PAGES_BYTES = 64 << 10 };
 
-struct settings {
-    const char *device;
-    struct vs_sizes B, T, d, p;
-    struct vs_texts algorithms;
-    size_t iterations, seed;
-    bool check;
+struct bench {
+    const struct vs_norm_settings *settings;
+    const struct vs_device *device;
+    void *context;
+    FILE *csv;
+    enum vs_norms_dtype dtype; /* of the cases now */
+    double ceiling;
+    unsigned rows, wrong;
 };
-
-static int parse(struct settings *s, int argc, char **argv)
-{
-    const struct vs_option table[] = {
-        {"device", VS_OPTION_TEXT, &s->device, "auto|cpu|cuda", "where to run (auto: a GPU if there is one)"},
-        {"T", VS_OPTION_SIZES, &s->T, "N,...", "rows (tokens) per sample"},
-        {"d", VS_OPTION_SIZES, &s->d, "N,...", "inputs of the layer"},
-        {"p", VS_OPTION_SIZES, &s->p, "N,...", "outputs of the layer"},
-        {"B", VS_OPTION_SIZES, &s->B, "N,...", "samples"},
-        {"algo", VS_OPTION_TEXTS, &s->algorithms, "NAME,...", "gram_full, gram"},
-        {"iterations", VS_OPTION_COUNT, &s->iterations, "N", "runs of each algorithm on each shape"},
-        {"seed", VS_OPTION_COUNT, &s->seed, "N", "of the random inputs"},
-        {"check", VS_OPTION_FLAG, &s->check, NULL, "compare with float64; exit 1 beyond a relative error of 1e-5"},
-        {0},
-    };
-    int err = vs_options_parse(table, argc, argv, WHAT);
-    if (err) return err;
-    if (strcmp(s->device, "auto") && strcmp(s->device, "cpu") && strcmp(s->device, "cuda")) {
-        fprintf(stderr, "norms: there is no device '%s': auto, cpu or cuda\n", s->device);
-        return 2;
-    }
-    for (size_t i = 0; i < s->algorithms.count; i++)
-        if (!vs_norms_cpu(s->algorithms.value[i])) { /* one list for all devices */
-            fprintf(stderr, "norms: there is no algorithm '%s': gram_full, gram\n", s->algorithms.value[i]);
-            return 2;
-        }
-    if (!s->iterations || s->iterations > 1000000) {
-        fprintf(stderr, "norms: --iterations is a number from 1 to 1000000\n");
-        return 2;
-    }
-    return 0;
-}
 
 static const struct vs_device *choose(const char *wanted)
 {
@@ -68,70 +40,123 @@ static const struct vs_device *choose(const char *wanted)
     return vs_device_cpu();
 }
 
-static void print_row(const char *name, const struct vs_norms_shape *s, const struct vs_norm_outcome *o, bool check)
+/* 0, or 1 when results cannot be written any more. */
+static int give(struct bench *b, const struct vs_norm_list *list, const struct vs_norm_how *how,
+                const struct vs_norm_outcome *outcome)
 {
-    printf("%-10s %4zu %6zu %6zu %6zu %12.3f %12.3f", name, s->B, s->T, s->d, s->p, o->median_ms,
-           (double)o->temporary_bytes / 1048576);
-    if (check) printf(" %11.1e", o->relative_error);
-    printf("\n");
-    fflush(stdout);
-}
-
-/* 0 or 1; adds to failures the results beyond the bound. */
-static int run_shape(const struct settings *s, const struct vs_device *device, void *context,
-                     const struct vs_norms_shape *shape, unsigned *failures)
-{
-    struct vs_norm_case c;
-    int err = vs_norm_case_open(&c, shape, device, context, s->seed, s->check);
-    for (size_t i = 0; !err && i < s->algorithms.count; i++) {
-        struct vs_norm_outcome outcome;
-        err = vs_norm_case_run(&c, s->algorithms.value[i], s->iterations, &outcome);
-        if (err) break;
-        print_row(s->algorithms.value[i], shape, &outcome, s->check);
-        if (s->check && !(outcome.relative_error <= VS_NORMS_BOUND_F32)) ++*failures;
-    }
-    vs_norm_case_close(&c);
+    struct vs_norm_row row = {b->device->kind, b->dtype, list, how, outcome, b->ceiling};
+    char text[64];
+    if (*outcome->reason && *outcome->range)
+        fprintf(stderr, "%s: %s: %s\n", outcome->range, vs_norm_status_name(outcome->status), outcome->reason);
+    else if (*outcome->reason)
+        fprintf(stderr, "norms %s %s %s: %s: %s\n", how->algorithm, vs_norms_dtype_name(b->dtype),
+                vs_norm_list_text(list, text, sizeof text), vs_norm_status_name(outcome->status), outcome->reason);
+    b->rows++;
+    b->wrong += outcome->wrong;
+    int err = vs_norm_table_row(b->csv, &row);
+    if (err) fprintf(stderr, "norms: %s: %s\n", b->settings->results, strerror(-err));
     return err ? 1 : 0;
 }
 
-static int run_all(const struct settings *s, const struct vs_device *device, void *context)
+/* Each algorithm on the case, or the reason why there is no case. */
+static int run_algorithms(struct bench *b, const struct vs_norm_list *list, const struct vs_norm_case *c,
+                          const char *trouble)
 {
-    unsigned failures = 0;
+    const struct vs_norm_settings *s = b->settings;
+    double bound = s->bound > 0 ? s->bound : vs_norms_dtype_bound(b->dtype);
+    enum vs_norm_grouping first = list->preset ? VS_NORM_grouped : VS_NORM_one,
+                          last = list->preset ? VS_NORM_each : VS_NORM_one;
     int err = 0;
-    printf("device: %s, %s; float32, %zu iteration%s\n", device->kind, device->describe(context), s->iterations,
-           s->iterations == 1 ? "" : "s");
-    printf("%-10s %4s %6s %6s %6s %12s %12s%s\n", "algorithm", "B", "T", "d", "p", "median ms", "temp. MiB",
-           s->check ? "  rel. error" : "");
-    for (size_t b = 0; b < s->B.count && !err; b++)
-        for (size_t d = 0; d < s->d.count && !err; d++)
-            for (size_t p = 0; p < s->p.count && !err; p++)
-                for (size_t t = 0; t < s->T.count && !err; t++) {
-                    struct vs_norms_shape shape = {s->B.value[b], s->T.value[t], s->d.value[d], s->p.value[p]};
-                    err = run_shape(s, device, context, &shape, &failures);
-                }
-    if (failures) fprintf(stderr, "norms: %u results are beyond the bound of %.0e\n", failures, VS_NORMS_BOUND_F32);
-    return err || failures;
+    for (size_t i = 0; i < s->algorithms.count; i++)
+        for (enum vs_norm_grouping g = first; !err && g <= last; g++) {
+            struct vs_norm_how how = {s->algorithms.value[i], g, s->iterations, s->seconds, bound, s->check, s->kappa};
+            struct vs_norm_outcome outcome;
+            if (trouble) vs_norm_outcome_skip(&outcome, trouble);
+            else vs_norm_run(c, &how, &outcome);
+            err = give(b, list, &how, &outcome);
+        }
+    return err;
+}
+
+static int run_case(void *state, const struct vs_norm_list *list)
+{
+    struct bench *b = state;
+    struct vs_norm_case c;
+    const struct vs_norm_inputs inputs = {b->settings->seed, b->settings->poison, b->settings->check};
+    int trouble = vs_norm_case_open(&c, list, b->dtype, b->device, b->context, &inputs);
+    int err = run_algorithms(b, list, &c, trouble ? c.trouble : NULL);
+    vs_norm_case_close(&c);
+    return err;
+}
+
+/* Libraries load code and take memory with their first call. */
+static void warm_up(const struct bench *b)
+{
+    struct vs_norm_list list;
+    struct vs_norm_case c;
+    const struct vs_norm_inputs inputs = {0};
+    vs_norm_list_one(&list, 1, 256, 256, 256);
+    if (vs_norm_case_open(&c, &list, b->dtype, b->device, b->context, &inputs) == 0) {
+        vs_norm_warm_up(&c, "reference");
+        for (size_t i = 0; i < b->settings->algorithms.count; i++)
+            vs_norm_warm_up(&c, b->settings->algorithms.value[i]);
+    }
+    vs_norm_case_close(&c);
+}
+
+static void measure_device(struct bench *b)
+{
+    const char *dtype = vs_norms_dtype_name(b->dtype);
+    bool automatic = false;
+    for (size_t i = 0; i < b->settings->algorithms.count; i++)
+        automatic |= !strcmp(b->settings->algorithms.value[i], "auto");
+    if (b->device->ceiling(b->context, b->dtype, &b->ceiling)) {
+        b->ceiling = (double)NAN;
+        fprintf(stderr, "norms: %s: no floor, the rate of a large product is not known: %s\n", dtype,
+                b->device->last_error());
+    } else {
+        fprintf(stderr, "norms: %s: a large product reaches %.4g TFLOP/s\n", dtype, b->ceiling / 1e12);
+    }
+    if (automatic && b->device->calibrate(b->context, b->dtype))
+        fprintf(stderr, "norms: %s: auto decides by the figures of another machine: %s\n", dtype,
+                b->device->last_error());
+}
+
+static int run_all(struct bench *b)
+{
+    int err = 0;
+    printf("device: %s, %s\n", b->device->kind, b->device->describe(b->context));
+    vs_norm_table_head();
+    for (size_t i = 0; !err && i < b->settings->dtypes.count; i++) {
+        b->dtype = (enum vs_norms_dtype)vs_norms_dtype_find(b->settings->dtypes.value[i]);
+        measure_device(b);
+        warm_up(b);
+        err = vs_norm_settings_visit(b->settings, run_case, b);
+    }
+    if (b->wrong) fprintf(stderr, "norms: %u of %u results are missing or wrong\n", b->wrong, b->rows);
+    return err || b->wrong;
 }
 
 int vs_workload_norms(int argc, char **argv)
 {
-    struct settings s = {.device = "auto",
-                         .B = {1, {2}},
-                         .T = {3, {512, 1024, 2048}},
-                         .d = {1, {512}},
-                         .p = {1, {512}},
-                         .algorithms = {2, {"gram_full", "gram"}},
-                         .iterations = 3};
-    int err = parse(&s, argc, argv);
+    struct vs_norm_settings s;
+    struct bench b = {.settings = &s};
+    int err = vs_norm_settings_parse(&s, argc, argv);
     if (err) return err == 1 ? 0 : err;
-    const struct vs_device *device = choose(s.device);
-    if (!device) return 1;
-    void *context = NULL;
-    if (device->open(&context)) {
-        fprintf(stderr, "norms: %s\n", device->last_error());
+    b.device = choose(s.device);
+    if (!b.device) return 1;
+    mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
+    err = vs_norm_settings_complete(&s, b.device);
+    if (err) return err;
+    if (b.device->open(&b.context)) {
+        fprintf(stderr, "norms: %s\n", b.device->last_error());
         return 1;
     }
-    err = run_all(&s, device, context);
-    device->close(context);
-    return err;
+    err = s.results ? vs_norm_table_open(&b.csv, s.results) : 0;
+    if (err) fprintf(stderr, "norms: --results %s: %s\n", s.results, strerror(-err));
+    else err = run_all(&b);
+    int lost = vs_norm_table_close(b.csv);
+    if (lost) fprintf(stderr, "norms: %s: %s\n", s.results, strerror(-lost));
+    b.device->close(b.context);
+    return err < 0 ? 2 : err || lost;
 }

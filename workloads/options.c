@@ -6,6 +6,7 @@
 #include "workloads/options.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,15 @@ static bool parse_size(const char *text, char **end, size_t *out)
     return true;
 }
 
+static bool parse_number(const char *text, double *out)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (*text == 0 || strspn(text, "0123456789.eE-") != strlen(text) || *end || !isfinite(v) || v <= 0) return false;
+    *out = v;
+    return true;
+}
+
 static bool parse_sizes(const char *text, struct vs_sizes *list)
 {
     char *end;
@@ -83,6 +93,7 @@ static bool set(const struct vs_option *o, char *value)
     switch (o->kind) {
     case VS_OPTION_FLAG: *(bool *)o->target = true; return true;
     case VS_OPTION_COUNT: return parse_size(value, &end, o->target) && !*end;
+    case VS_OPTION_NUMBER: return parse_number(value, o->target);
     case VS_OPTION_SIZES: return parse_sizes(value, o->target);
     case VS_OPTION_TEXT: *(const char **)o->target = value; return true;
     case VS_OPTION_TEXTS: return parse_texts(value, o->target);

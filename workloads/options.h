@@ -27,11 +27,12 @@ struct vs_texts {
 };
 
 enum vs_option_kind {
-    VS_OPTION_FLAG,  /* bool */
-    VS_OPTION_COUNT, /* size_t */
-    VS_OPTION_SIZES, /* struct vs_sizes: whole numbers with commas between them */
-    VS_OPTION_TEXT,  /* const char * */
-    VS_OPTION_TEXTS  /* struct vs_texts: words with commas between them; argv is cut in place */
+    VS_OPTION_FLAG,   /* bool */
+    VS_OPTION_COUNT,  /* size_t */
+    VS_OPTION_NUMBER, /* double, finite and above 0 */
+    VS_OPTION_SIZES,  /* struct vs_sizes: whole numbers with commas between them */
+    VS_OPTION_TEXT,   /* const char * */
+    VS_OPTION_TEXTS   /* struct vs_texts: words with commas between them; argv is cut in place */
 };
 
 struct vs_option {
