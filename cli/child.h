@@ -21,6 +21,9 @@ int vs_child_find(const char *name, char *path, size_t path_bytes, struct vs_err
 /* libvramscope.so: $VRAMSCOPE_LIB, else ../lib beside our executable. */
 int vs_child_library(char *path, size_t path_bytes, struct vs_error *e);
 
+/* The built-in workloads: $VRAMSCOPE_WORKLOAD, else vramscope-workload beside our executable. */
+int vs_child_workload(char *path, size_t path_bytes, struct vs_error *e);
+
 /* Our environment and what the library reads: it is preloaded and writes below folder. trace and ranks may be NULL. */
 char **vs_child_environment(const char *library, const char *folder, const char *trace, const char *ranks);
 

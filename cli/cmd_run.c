@@ -14,8 +14,7 @@
 #include "folder.h"
 #include "human.h"
 #include "option.h"
-#include "output.h"
-#include "recorder.h"
+#include "recorded_run.h"
 #include "report.h"
 
 struct request {
@@ -121,37 +120,12 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
     return -1;
 }
 
-static int record(const struct request *r, const char *program, const char *library, struct vs_output *o)
-{
-    enum vs_output_mode mode = r->force ? VS_OUTPUT_FORCE : r->append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW;
-    struct vs_recorder *recorder;
-    enum vs_recorded outcome;
-    char **environment;
-    struct vs_error e = {""}, start = {""};
-    int status;
-    pid_t pid;
-    if (vs_output_open(r->output, mode, o, &e)) return vs_complain("%s", e.text);
-    environment = vs_child_environment(library, o->folder, r->trace, r->ranks);
-    if (!environment || vs_child_start(program, r->command, environment, &pid, &start)) {
-        free(environment);
-        vs_recorder_finish(NULL, o, &e);
-        vs_complain("%s", *start.text ? start.text : "out of memory");
-        return VS_NOT_EXECUTABLE;
-    }
-    free(environment);
-    recorder = vs_recorder_start(o);
-    status = vs_child_wait(pid);
-    outcome = vs_recorder_finish(recorder, o, &e);
-    say(r, outcome, &e);
-    return status;
-}
-
 static int run_main(const struct vs_command *self, int argc, char **argv)
 {
     struct request r = {.output = "run.db"};
-    struct vs_output output;
+    struct vs_recorded_run run = {0};
     struct vs_error e;
-    char program[4200], library[4200];
+    char program[4200];
     int err, status = parse(self, argc, argv, &r);
     if (status >= 0) return status;
     err = vs_child_find(r.command[0], program, sizeof program, &e);
@@ -159,8 +133,14 @@ static int run_main(const struct vs_command *self, int argc, char **argv)
         vs_complain("%s", e.text);
         return err == -ENOENT ? VS_NOT_FOUND : VS_NOT_EXECUTABLE;
     }
-    if (vs_child_library(library, sizeof library, &e)) return vs_complain("%s", e.text);
-    return record(&r, program, library, &output);
+    run = (struct vs_recorded_run){.output = r.output, .trace = r.trace, .ranks = r.ranks, .program = program, .argv = r.command,
+                                   .mode = r.force ? VS_OUTPUT_FORCE : r.append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW};
+    if (vs_recorded_run(&run, &e)) {
+        vs_complain("%s", e.text);
+        return run.opened ? VS_NOT_EXECUTABLE : VS_FAILED;
+    }
+    say(&r, run.outcome, &run.error);
+    return run.status;
 }
 
 const struct vs_command vs_command_run = {

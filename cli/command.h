@@ -28,7 +28,8 @@ struct vs_command {
     X(ingest)          \
     X(report)          \
     X(query)           \
-    X(plot)
+    X(plot)            \
+    X(bench)
 #define X(name) extern const struct vs_command vs_command_##name;
 VS_COMMANDS(X)
 #undef X

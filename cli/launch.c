@@ -44,27 +44,54 @@ int vs_child_find(const char *name, char *path, size_t path_bytes, struct vs_err
     return vs_fail(e, ENOENT, "cannot run %s: it is not in any folder of PATH", name);
 }
 
-int vs_child_library(char *path, size_t path_bytes, struct vs_error *e)
+/* A file at `beside`, as seen from the folder of our executable; the path comes back without links. */
+static int beside_us(const char *beside, char real[PATH_MAX], char *guess, size_t guess_bytes)
 {
-    const char *set = getenv("VRAMSCOPE_LIB");
-    char self[PATH_MAX], guess[PATH_MAX + 64], real[PATH_MAX], *slash;
+    char self[PATH_MAX], *slash;
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n < 0 ? 0 : n] = 0;
     slash = strrchr(self, '/');
     if (slash) *slash = 0;
-    snprintf(guess, sizeof guess, "%s/../lib/libvramscope.so", self);
+    snprintf(guess, guess_bytes, "%s/%s", self, beside);
+    return realpath(guess, real) ? 0 : -errno;
+}
+
+int vs_child_library(char *path, size_t path_bytes, struct vs_error *e)
+{
+    const char *set = getenv("VRAMSCOPE_LIB");
+    char guess[PATH_MAX + 64] = "", real[PATH_MAX];
+    int err;
     if (!set || !*set) set = NULL;
-    if (!realpath(set ? set : guess, real) || access(real, R_OK)) {
-        if (set) return vs_fail(e, ENOENT, "cannot read %s, which VRAMSCOPE_LIB names: %s", set, strerror(errno));
+    err = set ? (realpath(set, real) ? 0 : -errno) : beside_us("../lib/libvramscope.so", real, guess, sizeof guess);
+    if (!err && access(real, R_OK)) err = -errno;
+    if (err && set) return vs_fail(e, ENOENT, "cannot read %s, which VRAMSCOPE_LIB names: %s", set, strerror(-err));
+    if (err)
         return vs_fail(e, ENOENT,
                        "libvramscope.so is not where it should be (%s); build it with make, or set VRAMSCOPE_LIB to its path",
                        guess);
-    }
     if (strpbrk(real, " :\t\n"))
         return vs_fail(e, EINVAL,
                        "the path %s has a space or a colon, which LD_PRELOAD cannot hold; copy the library to a plain path "
                        "and set VRAMSCOPE_LIB to it", real);
     if (strlen(real) >= path_bytes) return vs_fail(e, ENAMETOOLONG, "the path of libvramscope.so is too long");
+    strcpy(path, real);
+    return 0;
+}
+
+int vs_child_workload(char *path, size_t path_bytes, struct vs_error *e)
+{
+    const char *set = getenv("VRAMSCOPE_WORKLOAD");
+    char guess[PATH_MAX + 64] = "", real[PATH_MAX];
+    int err;
+    if (!set || !*set) set = NULL;
+    err = set ? (realpath(set, real) ? 0 : -errno) : beside_us("vramscope-workload", real, guess, sizeof guess);
+    if (!err) err = runnable(real);
+    if (err && set) return vs_fail(e, ENOENT, "cannot run %s, which VRAMSCOPE_WORKLOAD names: %s", set, strerror(-err));
+    if (err)
+        return vs_fail(e, ENOENT,
+                       "vramscope-workload is not where it should be (%s); build it with make, or set VRAMSCOPE_WORKLOAD to "
+                       "its path", guess);
+    if (strlen(real) >= path_bytes) return vs_fail(e, ENAMETOOLONG, "the path of vramscope-workload is too long");
     strcpy(path, real);
     return 0;
 }

@@ -262,6 +262,36 @@ CREATE TABLE pool_sample (       -- stream-ordered and graph pools
   reserved_high_bytes INTEGER
 );
 
+CREATE TABLE norm_result (       -- `vramscope bench norms`: one row per case and algorithm, as the workload reported it
+  id              INTEGER PRIMARY KEY, -- ascending in order of measurement
+  process_id      INTEGER,       -- the recorded process that ran it; NULL: not known
+  algo            TEXT NOT NULL, -- as asked for; what auto ran is in choice
+  device          TEXT NOT NULL, -- cpu | cuda
+  dtype           TEXT NOT NULL, -- fp32 tf32 bf16 fp16
+  grouping        TEXT,          -- one: a single layer; grouped: a list of layers in one call; each: the list layer by layer
+  layers          INTEGER,       -- in the list
+  B INTEGER, T INTEGER, d INTEGER, p INTEGER, -- samples, tokens, inputs and outputs of the layer
+  status          TEXT NOT NULL, -- ok beyond_bound nonfinite skipped
+  reason          TEXT,          -- of skipped, and of what else is not ok
+  median_ms       REAL,          -- on the device, without the cost of launching
+  call_ms         REAL,          -- with it
+  min_ms          REAL,
+  samples         INTEGER,       -- measurements behind the median
+  floor_ms        REAL,          -- the least time this work can take here
+  tflops          REAL,          -- needed operations by median_ms, 10^12 per second
+  floor_fraction  REAL,          -- floor_ms / median_ms
+  rel_err         REAL,          -- largest relative error against float64; NULL: not compared
+  bound           REAL,          -- that it must not exceed
+  kappa           REAL,          -- largest condition of a sample: sum |K_A * K_G| / n
+  recomputed      INTEGER,       -- samples computed again because of it
+  workspace_bytes INTEGER,       -- the algorithm asked for
+  temp_bytes      INTEGER,       -- cuda: highest live bytes in the range minus those at its begin, from table allocation;
+                                 -- cpu: the same of resident memory, by the workload. NULL: not measured, or lost
+  choice          TEXT,          -- of auto: the algorithm it ran
+  range_name      TEXT,          -- NVTX range around the measured call
+  preset          TEXT           -- name of the list of layers
+);
+
 CREATE TABLE phase (             -- iterations and their parts, found or named
   id         INTEGER PRIMARY KEY,
   process_id INTEGER NOT NULL,

@@ -19,7 +19,7 @@
 #define PREFIX "VRAMSCOPE_"
 
 /* Also in the environment, but read by the vramscope command and not here. */
-static const char *const others[] = {"LIB"};
+static const char *const others[] = {"LIB", "WORKLOAD"};
 
 static const char *const names[] = {
 #define X(field, env, def, lo, hi, help) env,

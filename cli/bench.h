@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bench.h: the benchmarks of `vramscope bench`: each records a built-in workload and prints what came of it. Adding one:
+ * its file, and one line of the list.
+ */
+#ifndef VS_CLI_BENCH_H
+#define VS_CLI_BENCH_H
+
+#include "command.h"
+
+/* X(name, what it measures) */
+#define VS_BENCHES(X) X(norms, "per-sample gradient norms: time and temporary memory of every algorithm")
+
+/* A benchmark is a command whose name is two words. argv[0] is the benchmark's own. */
+#define X(name, what) extern const struct vs_command vs_bench_##name;
+VS_BENCHES(X)
+#undef X
+
+#endif
