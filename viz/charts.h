@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * charts.h: the two drawings, as data files in a private folder.
+ * charts.h: the drawings, as data files in a private folder.
  *
  * *unshown becomes 1 when the PNG lacks characters that no installed font has.
  *
@@ -20,6 +20,8 @@ struct sqlite3;
 
 int vs_timeline_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);  /* for timeline.gp */
 int vs_breakdown_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for breakdown.gp */
+int vs_norms_time_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);   /* for norms.gp */
+int vs_norms_memory_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for norms.gp */
 
 #ifdef __cplusplus
 }

@@ -26,7 +26,8 @@
     X(page)                                                                                                            \
     X(canvas)                                                                                                          \
     X(timeline)                                                                                                        \
-    X(breakdown)
+    X(breakdown)                                                                                                       \
+    X(norms)
 
 #define X(name)                                                                                                        \
     extern const char vs_script_##name[], vs_script_##name##_end[];                                                    \

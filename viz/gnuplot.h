@@ -24,7 +24,7 @@ struct vs_gnuplot {
 
 /* Makes out_dir when it is missing. */
 int vs_gnuplot_open(struct vs_gnuplot *g, const char *out_dir, struct vs_error *e);
-/* script: "timeline.gp" or "breakdown.gp". Starts one gnuplot for each image format and returns at once. */
+/* script: "timeline.gp", "breakdown.gp" or "norms.gp". Starts one gnuplot for each image format and returns at once. */
 int vs_gnuplot_start(struct vs_gnuplot *g, const char *script, struct vs_error *e);
 /* Waits for both and moves chart.png and chart.svg to out_dir/stem.png and .svg; tells `wrote` of each. */
 int vs_gnuplot_finish(struct vs_gnuplot *g, const char *out_dir, const char *stem, void (*wrote)(void *, const char *),

@@ -15,9 +15,12 @@
 static const struct chart {
     const char *stem, *script;
     int (*write)(sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);
+    int special; /* not of every recording: nothing is said where it has no data */
 } charts[] = {
-    {"memory_timeline", "timeline.gp", vs_timeline_write},
-    {"memory_breakdown", "breakdown.gp", vs_breakdown_write},
+    {"memory_timeline", "timeline.gp", vs_timeline_write, 0},
+    {"memory_breakdown", "breakdown.gp", vs_breakdown_write, 0},
+    {"norms_time", "norms.gp", vs_norms_time_write, 1},
+    {"norms_memory", "norms.gp", vs_norms_memory_write, 1},
 };
 
 enum { CHARTS = sizeof charts / sizeof *charts };
@@ -30,7 +33,7 @@ int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options 
     int empty[CHARTS] = {0}, drawn = 0, unshown = 0, err = 0;
     sqlite3 *sql = vs_db_handle(db);
     if (!opt) opt = &none;
-    /* One snapshot for both charts even while an ingest goes on; without it we only lose that. */
+    /* One snapshot for all charts even while an ingest goes on; without it we only lose that. */
     int begun = sqlite3_exec(sql, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
     for (int i = 0; i < CHARTS && !err; i++) {
         err = vs_gnuplot_open(&runs[i], out_dir, e);
@@ -53,7 +56,7 @@ int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options 
                 "vramscope: no font here has some characters of the names; the .png show a replacement, the .svg "
                 "have them all. For Chinese: apt-get install fonts-noto-cjk\n");
     for (int i = 0; i < CHARTS; i++) {
-        if (!err && empty[i] && !opt->quiet) fprintf(stderr, "vramscope: no %s: %s\n", charts[i].stem, missing[i].text);
+        if (!err && empty[i] && !charts[i].special && !opt->quiet) fprintf(stderr, "vramscope: no %s: %s\n", charts[i].stem, missing[i].text);
         vs_gnuplot_close(&runs[i]);
     }
     return err;

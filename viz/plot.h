@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * plot.h: draws the charts of one database: memory over time, and what the memory was at its peak.
+ * plot.h: draws the charts of one database: memory over time, what the memory was at its peak, and of results of
+ * `bench norms` time and memory over T.
  *
- * Writes memory_timeline.png, memory_timeline.svg, memory_breakdown.png and memory_breakdown.svg into out_dir, which is
+ * Writes memory_timeline, memory_breakdown, norms_time and norms_memory, each as .png and .svg, into out_dir, which is
  * made when it is missing (mode 0700; its parent must be there). A chart appears whole or not at all. A database that
- * has data for only one of the two charts yields that one, and unless quiet, one line on stderr about the other.
+ * has data for only one of the memory charts yields that one, and unless quiet, one line on stderr about the other.
  *
  * Ownership: borrows everything; keeps nothing after it returns.
  * Threading: single thread; it forks gnuplot and waits for it.
