@@ -37,6 +37,9 @@ inline int vs_cuda_none_recomputed(const vs_norms_call *call)
                           "counter of recomputed samples");
 }
 
+/* Does materialize round this layer's gradient to bfloat16? (norm_materialize.cu) */
+bool vs_materialize_rounds(const vs_norms_layer *l, vs_norms_dtype dtype);
+
 struct vs_gemm_types {
     cudaDataType_t data;
     cublasComputeType_t compute;

@@ -40,6 +40,23 @@ int vs_cublas_failed(cublasStatus_t status, const char *doing);
 /* The same for a failure that no library names: the text, and err back. */
 int vs_cuda_refuse(int err, const char *text);
 
+/* Queues kernel<<<grid, block, shared_bytes, stream>>>(values...). By this and not by cudaGetLastError, which would also tell of
+ * an older error of the calling program, and take it away. */
+template <class... Parameters, class... Values>
+int vs_cuda_launch(const char *doing, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, Values &&...values)
+{
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream;
+    return vs_cuda_failed(cudaLaunchKernelEx(&config, kernel, static_cast<Values &&>(values)...), doing);
+}
+
+/* 0, or -EINVAL: the calling thread's current device is not the context's. */
+int vs_cuda_here(const vs_cuda_context *context);
+
 constexpr int VS_SUM_THREADS = 256;
 
 /* Sum over the block, the same on every run: a fixed tree, no atomics. All VS_SUM_THREADS threads call it; thread 0

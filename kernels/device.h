@@ -4,7 +4,9 @@
  * libvramscope_kernels.so, opened at run time, so that programs built here start on machines that have no CUDA at all.
  *
  * Ownership: memory from alloc belongs to the caller until release; a context until close; a graph until forget.
- * Threading: a context serves one thread at a time; alloc, release, upload and download may be called from any thread.
+ * Threading: a context serves one thread at a time, whose current device is the one it was opened on (else -EINVAL). The
+ * caller orders what is queued through one context, graphs included: one stream, or events. alloc, release, upload and
+ * download may be called from any thread.
  * Errors: 0 or -errno: -ENOMEM, -ENODEV, -EIO. last_error says what the device said, for the calling thread.
  */
 #ifndef VS_KERNELS_DEVICE_H

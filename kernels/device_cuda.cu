@@ -29,7 +29,7 @@ int vs_cuda_failed(cudaError_t status, const char *doing)
 {
     if (status == cudaSuccess) return 0;
     snprintf(error_text, sizeof error_text, "%s: %s (%s)", doing, cudaGetErrorString(status), cudaGetErrorName(status));
-    cudaGetLastError(); /* an out-of-memory answer must not fail the next launch's check */
+    cudaGetLastError(); /* this one is reported here, not by the next check of whoever */
     return status == cudaErrorMemoryAllocation ? -ENOMEM : -EIO;
 }
 
@@ -52,8 +52,7 @@ static __global__ void sum_partials(const double *partial, size_t count, double 
 
 int vs_cuda_sum_partials(const double *partial, size_t B, size_t count, double *n, cudaStream_t stream)
 {
-    sum_partials<<<(unsigned)B, VS_SUM_THREADS, 0, stream>>>(partial, count, n);
-    return vs_cuda_failed(cudaGetLastError(), "sum of the partial norms");
+    return vs_cuda_launch("sum of the partial norms", sum_partials, (unsigned)B, VS_SUM_THREADS, 0, stream, partial, count, n);
 }
 
 int vs_cuda_refuse(int err, const char *text)
@@ -67,11 +66,20 @@ static whole_context *context_of(void *opaque)
     return static_cast<whole_context *>(static_cast<vs_cuda_context *>(opaque));
 }
 
+int vs_cuda_here(const vs_cuda_context *context)
+{
+    int current = -1;
+    int err = vs_cuda_failed(cudaGetDevice(&current), "current device");
+    if (err || current == context->device) return err;
+    return vs_cuda_refuse(-EINVAL, "the context was opened on another GPU than the calling thread's current one");
+}
+
 int vs_cuda_blas(void *opaque, void *stream, cublasHandle_t *out)
 {
     if (!opaque) return vs_cuda_refuse(-EINVAL, "no context");
     whole_context *context = context_of(opaque);
-    int err = vs_cublas_failed(cublasSetStream(context->cublas, static_cast<cudaStream_t>(stream)), "cublasSetStream");
+    int err = vs_cuda_here(context);
+    if (!err) err = vs_cublas_failed(cublasSetStream(context->cublas, static_cast<cudaStream_t>(stream)), "cublasSetStream");
     if (!err)
         err = vs_cublas_failed(cublasSetWorkspace(context->cublas, context->cublas_workspace, CUBLAS_WORKSPACE_BYTES),
                                "cublasSetWorkspace");
@@ -104,11 +112,15 @@ static int cuda_open(void **out)
     if (!err) err = vs_cuda_failed(cudaEventCreate(&context->end), "event");
     if (!err) err = vs_cuda_failed(cudaMalloc(&context->cublas_workspace, CUBLAS_WORKSPACE_BYTES), "memory for cuBLAS");
     if (!err) err = vs_cublas_failed(cublasCreate(&context->cublas), "cublasCreate");
-    /* float32 inputs, float32 products: TF32 only where a call says so */
-    if (!err) err = vs_cublas_failed(cublasSetMathMode(context->cublas, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
+    /* float32 inputs, float32 products, float32 sums: TF32 only where a call says so */
+    if (!err) err = vs_cublas_failed(cublasSetMathMode(context->cublas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION), "cublasSetMathMode");
     if (err) {
         cuda_close(static_cast<vs_cuda_context *>(context));
         return err;
+    }
+    if (properties.major < 8) {
+        cuda_close(static_cast<vs_cuda_context *>(context));
+        return vs_cuda_refuse(-ENOTSUP, "the kernels need a GPU of compute capability 8.0 or later (A100, H100 and newer)");
     }
     context->sm_count = properties.multiProcessorCount;
     context->major = properties.major;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <type_traits>
 
 #include "kernels/cublas.cuh"
 #include "kernels/device_cuda.cuh"
@@ -47,13 +48,12 @@ template <class E> __global__ void randomize(E *X, size_t count, uint64_t seed)
 
 int fill(void *X, size_t count, vs_norms_dtype dtype, uint64_t seed, cudaStream_t stream)
 {
-    if (dtype == VS_NORMS_bf16)
-        randomize<<<2048, 256, 0, stream>>>(static_cast<__nv_bfloat16 *>(X), count, seed);
-    else if (dtype == VS_NORMS_fp16)
-        randomize<<<2048, 256, 0, stream>>>(static_cast<__half *>(X), count, seed);
-    else
-        randomize<<<2048, 256, 0, stream>>>(static_cast<float *>(X), count, seed);
-    return vs_cuda_failed(cudaGetLastError(), "random data");
+    auto queue = [&](auto *x) {
+        return vs_cuda_launch("random data", randomize<std::remove_pointer_t<decltype(x)>>, 2048, 256, 0, stream, x, count, seed);
+    };
+    if (dtype == VS_NORMS_bf16) return queue(static_cast<__nv_bfloat16 *>(X));
+    if (dtype == VS_NORMS_fp16) return queue(static_cast<__half *>(X));
+    return queue(static_cast<float *>(X));
 }
 
 /* Median time of `work`, which queues on the context's stream. */
@@ -89,7 +89,8 @@ struct buffers {
 };
 
 /* The method's time on the large layer, its rate from the model's own formula. */
-int measure(vs_cuda_context *context, vs_norms_call *call, const vs_norms_algorithm *algorithm, vs_norms_method method)
+int measure(vs_cuda_context *context, vs_norms_call *call, const vs_norms_algorithm *algorithm, vs_norms_method method,
+            double *rate)
 {
     vs_norms_machine machine = {{1, 1, 1}, {1, 1, 1}, VS_NORMS_BYTES_PER_S, call->dtype == VS_NORMS_bf16 ? 2.0 : 4.0, true};
     buffers workspace;
@@ -105,7 +106,7 @@ int measure(vs_cuda_context *context, vs_norms_call *call, const vs_norms_algori
         cudaStreamSynchronize(context->stream); /* before the memory goes */
         return err;
     }
-    context->rate[call->dtype][method] = operations / std::max(seconds - traffic, seconds / 2);
+    rate[method] = operations / std::max(seconds - traffic, seconds / 2);
     return 0;
 }
 
@@ -126,9 +127,11 @@ int vs_cuda_calibrate(void *opaque, vs_norms_dtype dtype)
     layer.G = data.at[1];
     layer.n = static_cast<double *>(data.at[2]);
     vs_norms_call call = {dtype, &layer, 1, nullptr, nullptr, 0, context, context->stream};
-    if (!err) err = measure(context, &call, &vs_norms_cuda_gram, VS_NORMS_BY_GRAM);
-    if (!err) err = measure(context, &call, &vs_norms_cuda_direct, VS_NORMS_BY_DIRECT);
-    if (!err) err = measure(context, &call, &vs_norms_cuda_materialize, VS_NORMS_BY_MATERIALIZE);
+    double rate[VS_NORMS_METHODS]; /* all or none: auto compares them */
+    if (!err) err = measure(context, &call, &vs_norms_cuda_gram, VS_NORMS_BY_GRAM, rate);
+    if (!err) err = measure(context, &call, &vs_norms_cuda_direct, VS_NORMS_BY_DIRECT, rate);
+    if (!err) err = measure(context, &call, &vs_norms_cuda_materialize, VS_NORMS_BY_MATERIALIZE, rate);
+    if (!err) std::copy(rate, rate + VS_NORMS_METHODS, context->rate[dtype]);
     return err;
 }
 

@@ -140,7 +140,8 @@ __device__ inline void consume_items(const direct_parameter &P, cursor at, part 
         more = at.settle();
         if (thread >= 32 || (more && at.index == done.index && at.b == done.b)) continue;
         /* Recomputed samples are few and their parts lie behind each other; a sample has at most `slots` of them. */
-        unsigned slot = (layer->items <= clusters ? done.item : blockIdx.x / size) * size + rank, b = done.sample();
+        /* A slot that does not depend on where flagged samples stand in their list: they come in any order. */
+        unsigned slot = done.item % clusters * size + rank, b = done.sample();
         part *parts = P.parts + (P.flagged ? static_cast<size_t>(done.index) * gridDim.x
                                            : layer->part + static_cast<size_t>(b) * layer->slots);
         unsigned slots = layer->slots;

@@ -23,7 +23,6 @@ struct parameter {
     matrix X[1 + MEMBERS]; /* A, then G of each layer */
     size_t T;
     unsigned members, parts, first_part[2 + MEMBERS]; /* parts of a split tile, in the order of X */
-    unsigned blocks;
     int stages;
     double *n[MEMBERS], *absolute[MEMBERS];
     float *parts_memory; /* the parts, when there are some */
@@ -177,10 +176,10 @@ template <class S> __device__ void leave(const parameter &P, block_sum<S> &own, 
     size_t B = P.all.total / P.all.each;
     if (!own.leave(P.sums + (m * B + b) * P.slots, P.slots, slot, P.counters + SAMPLE_TICKETS + m * SAMPLES_MOST + b, &sum))
         return;
-    if (sum.n < 0) sum.n = 0;
+    if (sum.n < 0) sum.n = 0; /* cancelled, or -Inf where products overflow: computed again */
     P.n[m][b] = sum.n;
     if (P.absolute[m]) P.absolute[m][b] = sum.absolute;
-    bool again = sum.absolute > VS_NORMS_KAPPA * sum.n && isfinite(sum.absolute);
+    bool again = sum.n < INFINITY && sum.absolute > VS_NORMS_KAPPA * sum.n;
     P.flags[m][b] = again;
     if (again && P.recomputed) atomicAdd(P.recomputed, 1);
 }
@@ -248,18 +247,18 @@ template <class S> __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) ti
     }
 }
 
-template <class S> int queue(const parameter &P, cudaStream_t stream)
+template <class S> int queue(const parameter &P, unsigned blocks, cudaStream_t stream)
 {
     size_t shared = static_cast<size_t>(P.stages) * S::STAGE_BYTES + HELD_BYTES<S>;
-    return launch(tiles<S>, P.blocks, S::THREADS, shared, stream, "gram: tiles", P);
+    return launch(tiles<S>, blocks, S::THREADS, shared, stream, "gram: tiles", P);
 }
 
-template <class T> int queue_any(const parameter &P, shape_name name, cudaStream_t stream)
+template <class T> int queue_any(const parameter &P, const plan &how, cudaStream_t stream)
 {
-    if (name == SMALL) return queue<small<T>>(P, stream);
+    if (how.name == SMALL) return queue<small<T>>(P, how.blocks, stream);
     if constexpr (!T::SPLIT)
-        if (name == WIDE) return queue<wide<T>>(P, stream);
-    return queue<square<T>>(P, stream);
+        if (how.name == WIDE) return queue<wide<T>>(P, how.blocks, stream);
+    return queue<square<T>>(P, how.blocks, stream);
 }
 
 plan plan_of(const group &g, vs_norms_dtype dtype, const vs_cuda_context *context)
@@ -287,7 +286,6 @@ int queue_tiles(const group &g, const plan &how, const vs_norms_call *call, cons
     P.members = g.count;
     P.parts = how.parts;
     for (unsigned m = 0; m < 2 + MEMBERS; m++) P.first_part[m] = how.first_part[m];
-    P.blocks = how.blocks;
     P.stages = how.stages;
     P.sums = reinterpret_cast<sample_sum *>(at.memory);
     P.slots = how.slots;
@@ -301,10 +299,10 @@ int queue_tiles(const group &g, const plan &how, const vs_norms_call *call, cons
         P.flags[m] = reinterpret_cast<unsigned *>(at.memory + how.sums_bytes) + m * first.B;
     }
     switch (call->dtype) {
-    case VS_NORMS_fp32: return queue_any<fp32>(P, how.name, stream);
-    case VS_NORMS_tf32: return queue_any<tf32>(P, how.name, stream);
-    case VS_NORMS_bf16: return queue_any<bf16>(P, how.name, stream);
-    default: return queue_any<fp16>(P, how.name, stream);
+    case VS_NORMS_fp32: return queue_any<fp32>(P, how, stream);
+    case VS_NORMS_tf32: return queue_any<tf32>(P, how, stream);
+    case VS_NORMS_bf16: return queue_any<bf16>(P, how, stream);
+    default: return queue_any<fp16>(P, how, stream);
     }
 }
 

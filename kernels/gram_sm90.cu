@@ -72,6 +72,7 @@ gram_plan choose(const launch_list &list, element type, vs_cuda_context *context
     unsigned steps = static_cast<unsigned>(group_steps(list, 0, type));
     for (unsigned split = 2; split <= SPLIT_MAX && split <= steps && items * split < UINT_MAX; split++) {
         unsigned resident = gram_split_resident(context, split);
+        if (!resident) continue;
         double waves = static_cast<double>((items + resident - 1) / resident);
         double cycles = SPLIT_CYCLES + SPLIT_BLOCK_CYCLES * (split > 4 ? split - 4 : 0);
         double total = SPLIT_START + waves * (static_cast<double>(steps) / split * cycles + SPLIT_EXTRA);

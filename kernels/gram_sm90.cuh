@@ -54,7 +54,7 @@ struct gram_plan {
 };
 
 int launch_gram_shared(const gram_parameter &P, const gram_plan &how, element type, cudaStream_t stream);
-/* How many clusters of so many blocks the GPU holds at once; asked once for a context. */
+/* How many clusters of so many blocks the GPU holds at once; asked once for a context. 0: none. */
 unsigned gram_split_resident(vs_cuda_context *context, unsigned cluster);
 int launch_gram_split(const gram_parameter &P, const gram_plan &how, element type, cudaStream_t stream);
 
@@ -132,11 +132,12 @@ __device__ inline void gram_finish(const gram_parameter &P, const gram_group *gr
         part sum = slots_sum(P.parts + group->part + (static_cast<size_t>(b) * group->members + m) * group->slots,
                              group->slots);
         if (threadIdx.x % 32) continue;
-        if (sum.n < 0) sum.n = 0;
+        if (sum.n < 0) sum.n = 0; /* cancelled, or -Inf where products overflow: computed again */
         group->n[m][b] = sum.n;
         if (group->absolute[m]) group->absolute[m][b] = sum.absolute;
-        if (sum.absolute > VS_NORMS_KAPPA * sum.n && isfinite(sum.absolute))
-            P.flagged[atomicAdd(P.counters + FLAGGED_COUNT, 1)] = {group->layer + m, b};
+        if (!(sum.n < INFINITY) || !(sum.absolute > VS_NORMS_KAPPA * sum.n)) continue;
+        unsigned at = atomicAdd(P.counters + FLAGGED_COUNT, 1);
+        if (at < SAMPLES_MAX) P.flagged[at] = {group->layer + m, b};
     }
 }
 

@@ -165,6 +165,5 @@ unsigned sm90::gram_split_resident(vs_cuda_context *context, unsigned cluster)
     cudaError_t status = cudaFuncSetAttribute(gram_split<BF16>, cudaFuncAttributeMaxDynamicSharedMemorySize, L::SHARED);
     if (status == cudaSuccess) status = cudaOccupancyMaxActiveClusters(&count, gram_split<BF16>, &config);
     if (status != cudaSuccess) cudaGetLastError();
-    if (status != cudaSuccess || count < 1) count = 1; /* then nobody splits */
-    return *known = static_cast<unsigned>(count);
+    return *known = status == cudaSuccess && count > 0 ? static_cast<unsigned>(count) : 0;
 }

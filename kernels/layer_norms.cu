@@ -27,6 +27,7 @@ size_t workspace_bytes(const vs_layer_norms_call *c)
 int run(const vs_layer_norms_call *c)
 {
     int err = vs_layer_norms_check(&vs_layer_norms_cuda, c);
+    if (!err && c->context) err = vs_cuda_here(static_cast<const vs_cuda_context *>(c->context));
     if (err) return err;
     char *workspace = static_cast<char *>(c->workspace) + VS_WORKSPACE_COUNTERS;
     switch (c->kind) {

@@ -148,7 +148,7 @@ __device__ inline void product(fp16, float (&d)[4], const uint32_t (&a)[4], cons
 
 #undef VS_PRODUCT
 
-/* Queues kernel<<<blocks, threads>>>. */
+/* Queues a kernel that may want more shared memory than is given without asking. */
 template <class... P, class... V>
 int launch(void (*kernel)(P...), dim3 blocks, unsigned threads, size_t shared_bytes, cudaStream_t stream, const char *doing,
            const V &...values)
@@ -157,8 +157,7 @@ int launch(void (*kernel)(P...), dim3 blocks, unsigned threads, size_t shared_by
     if (shared_bytes)
         status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (status != cudaSuccess) return vs_cuda_failed(status, doing);
-    kernel<<<blocks, threads, shared_bytes, stream>>>(values...);
-    return vs_cuda_failed(cudaGetLastError(), doing);
+    return vs_cuda_launch(doing, kernel, blocks, threads, shared_bytes, stream, values...);
 }
 
 } // namespace mma

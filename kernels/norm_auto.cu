@@ -8,7 +8,7 @@
 #include <memory>
 #include <new>
 
-#include "kernels/cuda.cuh"
+#include "kernels/cublas.cuh"
 #include "kernels/device_cuda.cuh"
 #include "kernels/norm_model.h"
 
@@ -71,7 +71,8 @@ void describe(const vs_norms_call *call, size_t room, vs_norms_machine *machines
         }
         machine->bytes_per_s = VS_NORMS_BYTES_PER_S;
         machine->element_bytes = call->dtype == VS_NORMS_bf16 ? 2 : 4;
-        machine->stored_fits = vs_norms_cuda_materialize.workspace_bytes(&one) <= room;
+        machine->stored_fits = !vs_materialize_rounds(one.layers, call->dtype) &&
+                               vs_norms_cuda_materialize.workspace_bytes(&one) <= room;
     }
 }
 
@@ -146,7 +147,7 @@ int decide(const vs_norms_call *call, plan *p)
 int run(const vs_norms_call *call)
 {
     plan p;
-    if (!call->context) return vs_cuda_refuse(-EINVAL, "auto: no context");
+    if (!call || !call->context) return vs_cuda_refuse(-EINVAL, "auto: no context");
     int err = vs_norms_check_run(&vs_norms_cuda_auto, call, false);
     unsigned *recomputed = call->recomputed;
     if (!err) err = decide(call, &p);

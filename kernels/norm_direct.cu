@@ -16,7 +16,7 @@ size_t workspace_bytes(const vs_norms_call *call)
 
 int run(const vs_norms_call *call)
 {
-    if (!call->context) return vs_cuda_refuse(-EINVAL, "direct: no context");
+    if (!call || !call->context) return vs_cuda_refuse(-EINVAL, "direct: no context");
     int err = vs_norms_check_run(&vs_norms_cuda_direct, call, true);
     return err ? err : norm_pick::run(BY, call);
 }

@@ -168,13 +168,12 @@ int recompute(const vs_norms_layer *l, const arrays &x, cudaStream_t stream)
     const E *A = static_cast<const E *>(l->A), *G = static_cast<const E *>(l->G);
     for (size_t b = 0; b < l->B; b += GRID_Y) {
         dim3 grid(BLOCKS, static_cast<unsigned>(l->B - b < GRID_Y ? l->B - b : GRID_Y));
-        again<E><<<grid, VS_SUM_THREADS, 0, stream>>>(A + b * l->T * l->d, G + b * l->T * l->p, l->T, l->d, l->p, x.flags + b,
-                                                      x.partial + b * BLOCKS);
-        int err = vs_cuda_failed(cudaGetLastError(), "gram_full: a sample again");
+        int err = vs_cuda_launch("gram_full: a sample again", again<E>, grid, VS_SUM_THREADS, 0, stream,
+                              A + b * l->T * l->d, G + b * l->T * l->p, l->T, l->d, l->p, x.flags + b, x.partial + b * BLOCKS);
         if (err) return err;
     }
-    replace<<<static_cast<unsigned>(l->B), VS_SUM_THREADS, 0, stream>>>(x.partial, x.flags, l->n);
-    return vs_cuda_failed(cudaGetLastError(), "gram_full: a sample again");
+    return vs_cuda_launch("gram_full: a sample again", replace, static_cast<unsigned>(l->B), VS_SUM_THREADS, 0, stream,
+                          x.partial, x.flags, l->n);
 }
 
 int multiply(const vs_norms_layer *l, const arrays &x, unsigned *recomputed, cudaStream_t stream)
@@ -183,13 +182,12 @@ int multiply(const vs_norms_layer *l, const arrays &x, unsigned *recomputed, cud
     double *absolute = x.partial + l->B * BLOCKS;
     for (size_t b = 0; b < l->B; b += GRID_Y) {
         dim3 grid(BLOCKS, static_cast<unsigned>(l->B - b < GRID_Y ? l->B - b : GRID_Y));
-        multiply_sum<<<grid, VS_SUM_THREADS, 0, stream>>>(x.KA + b * square, x.KG + b * square, square, x.partial + b * BLOCKS,
-                                                          absolute + b * BLOCKS);
-        int err = vs_cuda_failed(cudaGetLastError(), "gram_full: multiply and sum");
+        int err = vs_cuda_launch("gram_full: multiply and sum", multiply_sum, grid, VS_SUM_THREADS, 0, stream,
+                              x.KA + b * square, x.KG + b * square, square, x.partial + b * BLOCKS, absolute + b * BLOCKS);
         if (err) return err;
     }
-    judge<<<static_cast<unsigned>(l->B), VS_SUM_THREADS, 0, stream>>>(x.partial, absolute, l->n, l->absolute, x.flags, recomputed);
-    return vs_cuda_failed(cudaGetLastError(), "gram_full: sums");
+    return vs_cuda_launch("gram_full: sums", judge, static_cast<unsigned>(l->B), VS_SUM_THREADS, 0, stream,
+                          x.partial, absolute, l->n, l->absolute, x.flags, recomputed);
 }
 
 /* shared: KA still holds this layer's. */

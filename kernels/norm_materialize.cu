@@ -5,25 +5,25 @@
  *
  * The gradient goes to the caller's buffer, else to the workspace: in float32, but for large bfloat16 layers in bfloat16, as
  * frameworks do, at half the traffic. Their entries are then rounded once: with entries of like size the errors average out far
- * below the bound of norms.h; with a gradient concentrated in few entries they need not.
+ * below the bound of norms.h; with a gradient concentrated in few entries they need not. So it is no choice of `auto`.
  */
 #include "kernels/cublas.cuh"
 #include "kernels/square_sum.cuh"
 
-namespace {
-
 constexpr size_t ROUNDED_ELEMENTS = 65536; /* below it traffic is no matter, and too few roundings average out */
 
-bool rounded(const vs_norms_layer *l, vs_norms_dtype dtype)
+bool vs_materialize_rounds(const vs_norms_layer *l, vs_norms_dtype dtype)
 {
     return dtype == VS_NORMS_bf16 && !l->gradient && l->d * l->p >= ROUNDED_ELEMENTS;
 }
+
+namespace {
 
 /* Of a layer's gradients that the caller does not hold. */
 size_t gradient_bytes(const vs_norms_layer *l, vs_norms_dtype dtype)
 {
     if (l->gradient) return 0;
-    return vs_align256(l->B * l->d * l->p * (rounded(l, dtype) ? 2 : sizeof(float)));
+    return vs_align256(l->B * l->d * l->p * (vs_materialize_rounds(l, dtype) ? 2 : sizeof(float)));
 }
 
 size_t workspace_bytes(const vs_norms_call *call)
@@ -44,7 +44,7 @@ int layer(const vs_norms_call *call, const vs_norms_layer *l, cublasHandle_t cub
     char *workspace = static_cast<char *>(call->workspace) + VS_WORKSPACE_COUNTERS;
     void *S = l->gradient ? static_cast<void *>(l->gradient) : workspace;
     double *partial = reinterpret_cast<double *>(workspace + gradient_bytes(l, call->dtype));
-    bool half = rounded(l, call->dtype);
+    bool half = vs_materialize_rounds(l, call->dtype);
     int err = vs_gemm_gradient(cublas, types, element, l, S, half ? CUDA_R_16BF : CUDA_R_32F, half ? 2 : sizeof(float));
     if (!err && half)
         err = square_sum::run(static_cast<const __nv_bfloat16 *>(S), l->B, l->d * l->p, partial, l->n, stream);

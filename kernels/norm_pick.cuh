@@ -85,19 +85,21 @@ inline int run_halves(const backends &by, halves &h)
     int err = by.fast->run(&h.fast);
     if (!err) err = by.portable->run(&h.portable);
     if (err || !total) return err;
-    add_count<<<1, 1, 0, static_cast<cudaStream_t>(h.fast.stream)>>>(total, h.portable.recomputed);
-    return vs_cuda_failed(cudaGetLastError(), "counter of recomputed samples");
+    return vs_cuda_launch("counter of recomputed samples", add_count, 1, 1, 0, static_cast<cudaStream_t>(h.fast.stream),
+                          total, h.portable.recomputed);
 }
 
 /* Of a checked call. */
 inline int run(const backends &by, const vs_norms_call *call)
 {
     halves h;
+    int err = vs_cuda_here(vs_cuda_context_of(call));
+    if (err) return err;
     if (by.fast->takes(call)) return by.fast->run(call);
     if (!by.portable->takes(call))
         return vs_cuda_refuse(-ENOTSUP, "gram and direct need a GPU of compute capability 8.0 or later (A100, H100 and "
                                         "newer)");
-    int err = cut(by, call, &h);
+    err = cut(by, call, &h);
     if (err) return err;
     return h.fast.count && h.portable.count ? run_halves(by, h) : by.portable->run(call);
 }

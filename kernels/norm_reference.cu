@@ -93,9 +93,11 @@ int block(const vs_norms_layer *l, const place_of &at, char *base, double *total
     for (size_t t = 0; !err && t < l->T; t += ROWS) {
         size_t rows = least(l->T - t, ROWS);
         const double one = 1, before = t ? 1 : 0;
-        convert<<<CONVERT_BLOCKS, 256, 0, stream>>>(a + t * l->d, l->d, rows, at.columns, A);
-        convert<<<CONVERT_BLOCKS, 256, 0, stream>>>(g + t * l->p, l->p, rows, at.rows, G);
-        err = vs_cuda_failed(cudaGetLastError(), "reference: float64 inputs");
+        auto widen = [&](const E *X, size_t width, size_t padded, double *to) {
+            return vs_cuda_launch("reference: float64 inputs", convert<E>, CONVERT_BLOCKS, 256, 0, stream, X, width, rows, padded, to);
+        };
+        err = widen(a + t * l->d, l->d, at.columns, A);
+        if (!err) err = widen(g + t * l->p, l->p, at.rows, G);
         if (!err)
             err = vs_cublas_failed(cublasDgemm(cublas, CUBLAS_OP_N, CUBLAS_OP_T, d, p, static_cast<int>(rows), &one, A, d, G, p,
                                                &before, S, d),

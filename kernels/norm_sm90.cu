@@ -85,14 +85,16 @@ int encode_map(CUtensorMap *map, const void *X, size_t B, size_t T, size_t width
 bool copy_engine_takes(const vs_norms_call *call)
 {
     const vs_cuda_context *context = vs_cuda_context_of(call);
-    if (context->major != 9 || context->minor != 0 || !encoder()) return false;
+    if (context->major != 9 || context->minor != 0 || context->sm_count < 2 * static_cast<int>(SPLIT_MAX) || !encoder())
+        return false;
     if (call->dtype == VS_NORMS_fp32) return false;
     const size_t bytes = vs_norms_dtype_bytes(call->dtype), whole = 16 / bytes;
     for (size_t i = 0; i < call->count; i++) {
         const vs_norms_layer &l = call->layers[i];
         if (l.d % whole || l.p % whole || reinterpret_cast<uintptr_t>(l.A) % 16 || reinterpret_cast<uintptr_t>(l.G) % 16) return false;
-        /* Strides of a map are 40 bits wide, tile numbers 32. */
-        if (bytes * l.T * (l.d > l.p ? l.d : l.p) >= 1ull << 40 || l.T > INT_MAX - 512 || l.d > INT_MAX / 2 || l.p > INT_MAX / 2)
+        /* Numbers of tiles, of a sample and of its gradient, have 32 bits; strides of a map 40. */
+        if (l.T > 1u << 22 || static_cast<double>(l.d) * l.p > 1e13) return false;
+        if (bytes * l.T * (l.d > l.p ? l.d : l.p) >= 1ull << 40 || l.d > INT_MAX / 2 || l.p > INT_MAX / 2)
             return false;
     }
     return true;
@@ -116,8 +118,8 @@ int store_table(void *device, const void *host, size_t bytes, cudaStream_t strea
     for (size_t at = 0; at < bytes; at += PIECE) {
         unsigned now = static_cast<unsigned>(bytes - at < PIECE ? bytes - at : PIECE);
         memcpy(piece.bytes, static_cast<const char *>(host) + at, now);
-        write_table<<<1, 256, 0, stream>>>(static_cast<char *>(device) + at, piece, now);
-        int err = vs_cuda_failed(cudaGetLastError(), "table of layers");
+        int err = vs_cuda_launch("table of layers", write_table, 1, 256, 0, stream,
+                              static_cast<char *>(device) + at, piece, now);
         if (err) return err;
     }
     return 0;

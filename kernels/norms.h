@@ -12,21 +12,25 @@
  * a sample with kappa_b > VS_NORMS_KAPPA is computed again by the left side, and counted (`recomputed`).
  *
  * Layers: one call takes a list of layers with one element type. Consecutive layers with the same A, B, T and d share
- *         their input (q,k,v; gate,up): the Gram algorithms compute K_A once for all of them.
+ *         their input (q,k,v; gate,up): the Gram algorithms compute K_A once for (up to three of) them.
  * Layout: A is B x T x d, G is B x T x p, both row-major and dense; aligned to their element, no more (GPUs are faster from
  *         16 bytes on). n and absolute are B float64 values, gradient is B x p x d float32, row-major. B, T, d, p >= 1,
  *         multiples of nothing. T = 1 is the 2-D input of an ordinary layer.
- * Element types: see VS_NORMS_DTYPES. Products are summed in float32, tiles and samples in float64.
+ * Element types: see VS_NORMS_DTYPES. Products are summed in float32, tiles and samples in float64. The bounds hold where
+ *         n and the sums it is made of lie within float32's normal range. materialize stores the gradients of large bf16
+ *         layers in bf16: its bound holds where they are not concentrated in few entries; auto does not use that.
  * Units: n in the square of the inputs' unit. Sizes are bytes where the name says so.
  * Ownership: the caller owns every buffer; A and G are read only, and buffers do not overlap. Everything but the layer
  *         table itself lies where the algorithm runs; the table may go when the call returns. Nothing is kept between
  *         calls but in the context.
  * Workspace: workspace_bytes() of exactly this call; aligned to 256 bytes; ZERO-FILLED before its first use, and from then
- *         on left to the algorithms of this device: every call that succeeds leaves it ready for the next one of any shape.
+ *         on left to the algorithms of this device: every call that succeeds leaves it ready for the next one of any shape;
+ *         after one that failed, zero-fill it again.
  * Stream: the CUDA stream the work is queued on, NULL: the default one. The call may return before the work is done, waits
  *         for nothing, and may be captured in a CUDA graph. The CPU ignores it and returns when done.
  * Threading: calls on different buffers may run at the same time, each with a context of its own.
- * Determinism: bitwise the same result on every call on one machine. No float atomics.
+ * Determinism: bitwise the same result on every call on one machine; of auto, as long as it picks the same (it may pick
+ *         otherwise after calibrate, or with more workspace). No float atomics.
  * NaN, Inf: a sample that holds one gets a non-finite norm, and no other sample is touched by it.
  * Errors: 0; -EINVAL no layers, no shape, a NULL buffer, an unknown element type, or a gradient asked of an algorithm that
  *         makes none; -EOVERFLOW sizes beyond the address space or the library's index type; -ENOBUFS workspace too small;
@@ -94,7 +98,8 @@ struct vs_norms_call {
 
 struct vs_norms_algorithm {
     const char *name;
-    /* Of a call that vs_norms_check accepts; reads dtype, layers (not the data), count and context. 0: none needed. */
+    /* Of a call that vs_norms_check accepts; reads dtype, layers with their addresses (not the data), count and context.
+     * 0: none needed. */
     size_t (*workspace_bytes)(const struct vs_norms_call *call);
     int (*run)(const struct vs_norms_call *call);
 };

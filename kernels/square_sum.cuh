@@ -101,8 +101,8 @@ template <class E>
 int run(const E *S, size_t B, size_t elements, double *partial, double *n, cudaStream_t stream)
 {
     size_t count = slices(elements);
-    kernel<E><<<static_cast<unsigned>(B * count), VS_SUM_THREADS, 0, stream>>>(S, elements, count, partial);
-    int err = vs_cuda_failed(cudaGetLastError(), "sum of squares");
+    int err = vs_cuda_launch("sum of squares", kernel<E>, static_cast<unsigned>(B * count), VS_SUM_THREADS, 0, stream,
+                          S, elements, count, partial);
     return err ? err : vs_cuda_sum_partials(partial, B, count, n, stream);
 }
 
