@@ -101,14 +101,17 @@ START_TEST(test_siblings_may_differ)
 }
 END_TEST
 
-START_TEST(test_few_tiles_take_as_long_as_one)
+START_TEST(test_few_tiles_lose_at_most_half)
 {
     struct vs_norms_layer l = layer(1, 129, 1000, 500);
     ck_assert_double_eq(vs_norms_tiles(&l, VS_NORMS_BY_GRAM), 3);
     ck_assert_double_eq(vs_norms_tiles(&l, VS_NORMS_BY_DIRECT), 8 * 4);
-    ck_assert_double_eq(vs_norms_fill(3, 132), 44);
+    ck_assert_double_eq(vs_norms_fill(3, 132), 2);
+    ck_assert_double_eq(vs_norms_fill(110, 132), 1.2);
     ck_assert_double_eq(vs_norms_fill(132, 132), 1);
-    ck_assert_double_eq(vs_norms_fill(1e6, 132), 1);
+    ck_assert_double_eq(vs_norms_fill(136, 132), 1.5);
+    ck_assert_double_eq(vs_norms_fill(220, 132), 1.2);
+    ck_assert_double_eq_tol(vs_norms_fill(1e6, 132), 1, 1e-3);
 }
 END_TEST
 
@@ -132,7 +135,7 @@ Suite *make_norm_model_suite(void)
     tcase_add_test(c, test_stored_gradients_win_only_where_they_fit_and_pay);
     tcase_add_test(c, test_a_shared_input_is_paid_once);
     tcase_add_test(c, test_siblings_may_differ);
-    tcase_add_test(c, test_few_tiles_take_as_long_as_one);
+    tcase_add_test(c, test_few_tiles_lose_at_most_half);
     tcase_add_test(c, test_every_element_type_has_rates);
     suite_add_tcase(s, c);
     return s;
