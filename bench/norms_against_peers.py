@@ -19,6 +19,12 @@ MODELS = {"gpt2-large": [(36, 1280, 3840), (36, 1280, 1280), (36, 1280, 5120), (
           "gpt2-large-split": [(144, 1280, 1280), (36, 1280, 5120), (36, 5120, 1280)]}
 
 
+def require(names, columns, where):
+    for name in names.split(","):
+        if name not in columns:
+            sys.exit(f"norms_against_peers: {where} has no column '{name}'")
+
+
 def number(text):
     return float(text) if text not in ("", None) else None
 
@@ -33,17 +39,27 @@ def floor_ms(dtype, B, T, d, w):
 
 peers, called = {}, {}  # cell -> (ms, name): the fastest of both ways; the fastest call with its launches
 with open(a.peers, newline="") as f:
-    for r in csv.DictReader(f):
+    reader = csv.DictReader(f)
+    require("algo,dtype,B,T,d,p,eager_ms,graph_ms", reader.fieldnames or [], a.peers)
+    for r in reader:
+        if r["algo"] == "dw_only":
+            continue  # the gradient alone: it gives no norms
         cell = (r["dtype"], int(r["B"]), int(r["T"]), int(r["d"]), int(r["p"]))
         eager, graph = number(r["eager_ms"]), number(r["graph_ms"])
         best = min(x for x in (eager, graph) if x is not None)
         peers[cell] = min(peers.get(cell, (math.inf, "")), (best, r["algo"]))
         called[cell] = min(called.get(cell, (math.inf, "")), (eager, r["algo"]))
-rows = [r for name in a.ours for r in json.load(open(name)) if r["algo"] == a.algo and r["status"] == "ok"]
+rows = []
+for name in a.ours:
+    with open(name) as f:
+        for r in json.load(f):
+            require("algo,status,preset,grouping,dtype,B,T,d,p,median_ms,call_ms,choice,temp_bytes,rel_err", r, name)
+            if r["algo"] == a.algo and r["status"] == "ok":
+                rows.append(r)
 
 cells, models = [], []
 for r in rows:
-    if r.get("preset"):
+    if r["preset"]:
         if r["grouping"] != "grouped" or r["preset"] not in MODELS:
             continue
         shapes = [(n, (r["dtype"], r["B"], r["T"], d, w)) for n, d, w in MODELS[r["preset"]]]

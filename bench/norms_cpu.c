@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * norms_cpu.c: what the CPU's per-sample norms cost: time, temporary memory and error of every algorithm, and how much slower
+ * norms_cpu.c: what the CPU's per-sample norms cost: time, workspace and error of every algorithm, and how much slower
  * gram_full is than gram, and materialize than direct. It fails when a result is wrong, when gram is not faster than gram_full
- * from T = 1024 on, and when the tiled algorithms' memory grows with T; other times are for the reader.
+ * from T = 1024 on, and when the tiled algorithms' workspace grows with T; other times are for the reader.
  *
  * Usage: norms_cpu [DTYPE [LARGEST_T]]; d = p = 1024, B = 1, T = 512 up to LARGEST_T (8192). Algorithms take turns, so that a
  * machine that is busy for a while is busy for all; the table shows medians of their times, and of the ratios within a round.
  */
 #include <errno.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +105,7 @@ static int judge(const struct vs_norms_call *call, const struct measured *all, s
     for (int a = 0; a < ALGORITHMS; a++) {
         if (!(all[a].error <= bound)) missed++, printf("MISSED: %s: error %g, allowed %g\n", names[a], all[a].error, bound);
         if (T == SHORTEST) bytes[a] = all[a].workspace_bytes;
-        if (tiled[a] && all[a].workspace_bytes > bytes[a]) missed++, printf("MISSED: %s: its memory grew with T\n", names[a]);
+        if (tiled[a] && all[a].workspace_bytes > bytes[a]) missed++, printf("MISSED: %s: its workspace grew with T\n", names[a]);
     }
     if (T >= FASTER_FROM && !(ratio > 1)) missed++, printf("MISSED: gram is not faster than gram_full\n");
     return missed;
@@ -153,15 +153,25 @@ static int table(const struct vs_device *cpu, void *context, enum vs_norms_dtype
     return err ? err : missed;
 }
 
+/* A length from SHORTEST on whose inputs can be addressed, or 0. */
+static size_t length_of(const char *text)
+{
+    char *end;
+    errno = 0;
+    uintmax_t T = *text >= '0' && *text <= '9' ? strtoumax(text, &end, 10) : 0;
+    return T >= SHORTEST && !*end && !errno && T <= PTRDIFF_MAX / (16 * WIDTH) ? (size_t)T : 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct vs_device *cpu = vs_device_cpu();
     int only = argc > 1 ? vs_norms_dtype_find(argv[1]) : VS_NORMS_fp32;
-    size_t largest = argc > 2 ? strtoull(argv[2], NULL, 10) : 8192;
+    size_t largest = argc > 2 ? length_of(argv[2]) : 8192;
     void *context = NULL;
     double ceiling = 0;
-    if (only < 0) {
-        fprintf(stderr, "norms_cpu: no element type '%s'\n", argv[1]);
+    if (argc > 3 || only < 0 || !largest) {
+        fprintf(stderr, "usage: norms_cpu [DTYPE [LARGEST_T]]: DTYPE one of fp32 tf32 bf16 fp16; LARGEST_T from %d on\n",
+                SHORTEST);
         return 2;
     }
     int err = cpu->open(&context);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../db/norm_results.h"
@@ -24,11 +25,13 @@ struct request {
     const char *output, *results; /* NULL: a name of ours */
     int force, append, csv, json;
     char output_name[64], results_name[4300];
-    char **argv; /* of the workload: its path and `norms`, what was passed through, and room for the results file */
+    char **argv; /* of the workload: its path, `norms`, --results and its file, and what was passed through */
     int argc;
 };
 
-enum { EXTRA = 5 }; /* argv: path, norms, --results, FILE, NULL */
+enum {
+    OURS = 4
+}; /* argv: path, norms, --results, FILE: first, or a last option without its value would take --results */
 
 #define OPTIONS(r)                                                                                                     \
     {                                                                                                                  \
@@ -78,9 +81,9 @@ static int take(const struct vs_command *self, const struct vs_option *table, in
 static int parse(const struct vs_command *self, int argc, char **argv, struct request *r)
 {
     const struct vs_option options[] = OPTIONS(r);
-    r->argv = calloc((size_t)argc + EXTRA, sizeof *r->argv);
+    r->argv = calloc((size_t)argc + OURS + 1, sizeof *r->argv);
     if (!r->argv) return vs_complain("out of memory");
-    r->argc = 2;
+    r->argc = OURS;
     for (int i = 1; i < argc; i++) {
         int status = take(self, options, argc, argv, &i);
         if (status > 0) return status;
@@ -103,19 +106,28 @@ static void choose_output(struct request *r)
     }
 }
 
-/* The workload makes the file; one that is there already would be taken for the results of this run. */
+/* The workload makes the file and refuses one that exists, so that it is this run's alone. A process id is not enough of a name:
+ * in containers all runs may have the same. */
 static int name_results(struct request *r, struct vs_error *e)
 {
-    int ours = !r->results;
-    if (ours) {
-        snprintf(r->results_name, sizeof r->results_name, "%.4200s.results.csv", r->output);
+    struct timespec now;
+    if (!r->results) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(r->results_name, sizeof r->results_name, "%.4200s.results.%d-%09ld.csv", r->output, (int)getpid(),
+                 now.tv_nsec);
         r->results = r->results_name;
     }
-    if (ours && (r->force || r->append)) unlink(r->results);
     if (access(r->results, F_OK)) return 0;
-    if (!ours) return vs_fail(e, EEXIST, "%s exists; --results needs the name of a new file", r->results);
-    return vs_fail(e, EEXIST, "%s holds results that an earlier run could not store; delete it, or choose another -o",
-                   r->results);
+    return vs_fail(e, EEXIST, "%s exists; --results needs the name of a new file", r->results);
+}
+
+/* Known before anything runs: an older vramscope made the database, and it is added to. */
+static int takes_results(const struct request *r, struct vs_error *e)
+{
+    static const char sql[] = "SELECT COUNT(*) > 0 AND NOT TOTAL(name = 'norm_result') FROM sqlite_master";
+    if (!r->append || vs_recording_number(r->output, sql) != 1) return 0;
+    return vs_fail(e, EINVAL, "%s cannot take results: it was made by an older vramscope; choose another -o",
+                   r->output);
 }
 
 static int is_kept(const struct request *r)
@@ -131,6 +143,18 @@ static int holds_results(const struct request *r)
     return any;
 }
 
+/* The columns of the CSV do not tell the two rows of a list of layers apart. */
+static void explain_order(const struct vs_norm_rows *rows)
+{
+    for (int i = 0; i < rows->count; i++)
+        if (!strcmp(rows->item[i].grouping, "grouped")) {
+            fprintf(stderr,
+                    "vramscope: of the two CSV rows of an algorithm the first is of all layers at once (grouped), the "
+                    "second layer by layer (each); --json names them\n");
+            return;
+        }
+}
+
 /* Tables for people: on stdout, or beside the data on stderr. */
 static int show(const struct request *r, int64_t first_id, struct vs_error *e)
 {
@@ -142,9 +166,10 @@ static int show(const struct request *r, int64_t first_id, struct vs_error *e)
     if (!err) err = vs_norm_rows_load(vs_db_handle(db), first_id, &rows, e);
     if (!err) {
         struct vs_sheet sheet = {.out = people, .db = vs_db_handle(db), .brief = 1};
-        vs_norm_tables(&rows, people);
-        vs_report_losses(&sheet);
+        if (vs_norm_tables(&rows, people)) err = vs_fail(e, ENOMEM, "out of memory");
+        else vs_report_losses(&sheet);
     }
+    if (!err && r->csv) explain_order(&rows);
     if (!err && (r->csv || r->json))
         err = vs_norm_rows_export(vs_db_handle(db), first_id, r->csv ? "csv" : "json", stdout, e);
     if (!err) fprintf(people, "next: vramscope plot %s -o charts\n", vs_human_path(r->output, path, sizeof path));
@@ -168,35 +193,46 @@ static const char *trouble(const struct vs_recorded_run *run)
     return NULL;
 }
 
+/* A shell's convention, and the only one there is: the workload itself never ends with such a status. */
+static int ending_signal(const struct vs_recorded_run *run)
+{
+    return run->status > 128 ? run->status - 128 : 0;
+}
+
+/* The file may hold hours of work. */
+static int keep(const struct request *r, const struct vs_recorded_run *run, const char *failed)
+{
+    char path[4400];
+    vs_complain("%s", failed);
+    fprintf(stderr, "vramscope: the results stay in %s, for reading: no command stores them later\n",
+            vs_human_path(r->results, path, sizeof path));
+    return run->status ? run->status : VS_FAILED;
+}
+
 /* What the recording and the results file of a run that has ended are made into. The exit status. */
 static int finish(struct request *r, const struct vs_recorded_run *run, int64_t after)
 {
     const char *failed = trouble(run);
     struct vs_norm_results stored = {0};
     struct vs_error e;
-    char path[4400];
+    int ended_by = ending_signal(run);
     if (!holds_results(r)) {
         if (!is_kept(r)) unlink(r->results);
-        if (failed && !run->status) vs_complain("%s", failed);
+        if (ended_by) vs_complain("the workload was ended by signal %d before it had a result", ended_by);
+        else if (failed && !run->status) vs_complain("%s", failed);
         else if (!run->status) vs_complain("the workload ended in order but wrote no results");
         return run->status ? run->status : VS_FAILED;
     }
-    vs_human_path(r->results, path, sizeof path);
-    if (failed) {
-        vs_complain("%s", failed);
-        fprintf(stderr, "vramscope: the results stay in %s\n", path);
-        return run->status ? run->status : VS_FAILED;
-    }
-    if (vs_norm_results_store(r->output, r->results, after, run->pid, &stored, &e)) {
-        vs_complain("%s", e.text);
-        fprintf(stderr, "vramscope: nothing of it was stored; the file stays\n");
-        return run->status ? run->status : VS_FAILED;
-    }
+    if (failed) return keep(r, run, failed);
+    if (vs_norm_results_store(r->output, r->results, after, run->pid, &stored, &e)) return keep(r, run, e.text);
     if (stored.unmeasured)
         fprintf(stderr, "vramscope: the temporary memory of %lld result%s is not known: %s\n",
                 (long long)stored.unmeasured, stored.unmeasured == 1 ? "" : "s", stored.unknown);
     if (!is_kept(r)) unlink(r->results);
     if (stored.rows && show(r, stored.first_id, &e)) return vs_complain("%s", e.text);
+    if (ended_by)
+        vs_complain("the workload was ended by signal %d%s", ended_by,
+                    stored.rows ? "; these are the results until then" : " before it had a result");
     if (stored.torn) vs_complain("the last line of the results is not whole: the workload ended while it wrote it");
     else if (!stored.rows && !run->status) vs_complain("the workload ended in order but wrote no results");
     return run->status ? run->status : stored.torn || !stored.rows ? VS_FAILED : VS_OK;
@@ -208,12 +244,12 @@ static int measure(struct request *r, char *workload)
     struct vs_error e;
     long before;
     choose_output(r);
-    if (name_results(r, &e)) return vs_complain("%s", e.text);
+    if (name_results(r, &e) || takes_results(r, &e)) return vs_complain("%s", e.text);
     before = r->append ? vs_recording_number(r->output, "SELECT COALESCE(MAX(id), 0) FROM process") : 0;
     r->argv[0] = workload;
     r->argv[1] = "norms";
-    r->argv[r->argc] = "--results";
-    r->argv[r->argc + 1] = (char *)r->results;
+    r->argv[2] = "--results";
+    r->argv[3] = (char *)r->results;
     run.output = r->output;
     run.mode = r->force ? VS_OUTPUT_FORCE : r->append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW;
     if (vs_recorded_run(&run, &e)) {
@@ -261,7 +297,7 @@ const struct vs_command vs_bench_norms = {
     .summary = "Record the norms workload; print time and temporary memory of every algorithm over T",
     .about = "Runs vramscope-workload norms under the recorder at trace level memory, which leaves times undisturbed.\n"
              "Temporary memory on a GPU is measured by the recording. The results are in table norm_result of the\n"
-             "database as well. Exit status: the workload's (1: a bound was exceeded with --check, or something\n"
-             "failed; 2: a wrong option), 1 when the recording failed.",
+             "database as well. Exit status: the workload's (1: something failed, or an error is beyond its\n"
+             "bound or unknown and --check was given; 2: a wrong option), 1 when the recording failed.",
     .example = "vramscope bench norms --T 512,1024,2048,4096 --d 2048 --p 2048 --dtype bf16 --check",
     .main = norms_main};

@@ -18,9 +18,9 @@
 struct vs_norm_row { /* unknown numbers are NaN, unknown sizes 0, unknown texts "" */
     char algo[VS_NORM_NAME], device[VS_NORM_NAME], dtype[VS_NORM_NAME], grouping[VS_NORM_NAME], choice[VS_NORM_NAME],
         preset[VS_NORM_NAME], reason[1200], gpu[100];
-    int skipped, beyond; /* beyond: the bound, or not finite */
-    int64_t layers, B, T, d, p;
-    double median_ms, call_ms, floor_ms, tflops, floor_fraction, rel_err, bound, temp_bytes;
+    int skipped, unchecked, beyond; /* beyond: the bound, or not finite though nobody asked for that */
+    int64_t layers, B, T, d, p, recomputed;
+    double median_ms, call_ms, floor_ms, tflops, floor_fraction, rel_err, bound, kappa, temp_bytes;
 };
 
 struct vs_norm_rows {
@@ -35,11 +35,12 @@ void vs_norm_rows_free(struct vs_norm_rows *rows);
 /* The same rows for programs: "csv" has the benchmark's columns, "json" all of them. */
 int vs_norm_rows_export(sqlite3 *db, int64_t first_id, const char *format, FILE *out, struct vs_error *e);
 
-void vs_norm_tables(const struct vs_norm_rows *rows, FILE *out);
-/* Its parts: one shape and element type over T, the calls with many layers, what was left out. */
-void vs_norm_table_layers(const struct vs_norm_row *const *row, int count, FILE *out);
+int vs_norm_tables(const struct vs_norm_rows *rows, FILE *out); /* 0 or -ENOMEM */
+/* Its parts: one shape and element type over T (0 or -ENOMEM), the calls with many layers, what there is to say of single
+ * results. */
+int vs_norm_table_layers(const struct vs_norm_row *const *row, int count, FILE *out);
 void vs_norm_table_grouped(const struct vs_norm_row *const *row, int count, FILE *out);
-void vs_norm_table_skipped(const struct vs_norm_row *const *row, int count, FILE *out);
+void vs_norm_table_notes(const struct vs_norm_row *const *row, int count, FILE *out);
 
 /* One line as sheet.h's: safe for a terminal, and no wider than it. */
 void vs_norm_line(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -3,6 +3,7 @@
  * bench_norms_layers.c: the two tables of the notes, memory and time over T, with their ratios beside ours, and what the
  * algorithms reach of the machine. Must never show a ratio of theirs that they do not give.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,11 @@ static void write_error(const struct vs_norm_row *r, cell out)
     if (!r || (isnan(r->rel_err) && !r->beyond)) strcpy(out, "-");
     else if (isnan(r->rel_err)) strcpy(out, "nonfinite!");
     else snprintf(out, sizeof(cell), "%.1e%s", r->rel_err, r->beyond ? "!" : "");
+}
+
+static void write_kappa(const struct vs_norm_row *r, cell out)
+{
+    snprintf(out, sizeof(cell), r && !isnan(r->kappa) ? "%.3g" : "-", r ? r->kappa : NAN);
 }
 
 /* Ours and theirs, of full over tiled. */
@@ -172,9 +178,10 @@ static void write_all(struct table *t)
     const struct vs_norm_row *r = t->row[0];
     char title[96];
     double bound = NAN;
-    int checked = 0, cuda = strcmp(r->device, "cpu") != 0;
+    int checked = 0, conditioned = 0, cuda = strcmp(r->device, "cpu") != 0;
     for (int i = 0; i < t->count; i++) {
         checked |= !isnan(t->row[i]->rel_err) || t->row[i]->beyond;
+        conditioned |= !isnan(t->row[i]->kappa);
         if (!isnan(t->row[i]->bound)) bound = t->row[i]->bound;
     }
     vs_norm_line(t->out, "NORMS  %s, B=%lld d=%lld p=%lld on %s", r->dtype, (long long)r->B, (long long)r->d,
@@ -190,18 +197,22 @@ static void write_all(struct table *t)
                               : "ERROR  relative, against float64; the bound is %.0e (!: beyond it)",
                  bound);
         if (checked) write_block(t, title, "", "", write_error, no_more);
+        if (conditioned)
+            write_block(t, "KAPPA  how much the terms of the Gram sums cancel", "", "", write_kappa, no_more);
     }
 }
 
-void vs_norm_table_layers(const struct vs_norm_row *const *row, int count, FILE *out)
+int vs_norm_table_layers(const struct vs_norm_row *const *row, int count, FILE *out)
 {
     struct table t = {.row = row, .count = count, .out = out};
     t.algo = calloc((size_t)count, sizeof *t.algo);
     t.T = calloc((size_t)count, sizeof *t.T);
-    if (t.algo && t.T) {
+    int err = t.algo && t.T ? 0 : -ENOMEM;
+    if (!err) {
         collect(&t);
         write_all(&t);
     }
     free(t.algo);
     free(t.T);
+    return err;
 }

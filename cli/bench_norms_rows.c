@@ -38,9 +38,9 @@ static double number(sqlite3_stmt *q, int *column)
 static void read_row(sqlite3_stmt *q, struct vs_norm_row *r)
 {
     char *const names[] = {r->algo, r->device, r->dtype, r->grouping, r->choice, r->preset};
-    int64_t *const sizes[] = {&r->layers, &r->B, &r->T, &r->d, &r->p};
-    double *const numbers[] = {&r->median_ms,      &r->call_ms, &r->floor_ms, &r->tflops,
-                               &r->floor_fraction, &r->rel_err, &r->bound,    &r->temp_bytes};
+    int64_t *const sizes[] = {&r->layers, &r->B, &r->T, &r->d, &r->p, &r->recomputed};
+    double *const numbers[] = {&r->median_ms, &r->call_ms, &r->floor_ms, &r->tflops,    &r->floor_fraction,
+                               &r->rel_err,   &r->bound,   &r->kappa,    &r->temp_bytes};
     const char *status;
     int c = 0;
     memset(r, 0, sizeof *r);
@@ -50,8 +50,11 @@ static void read_row(sqlite3_stmt *q, struct vs_norm_row *r)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) *sizes[i] = sqlite3_column_int64(q, c++);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = number(q, &c);
     status = (const char *)sqlite3_column_text(q, c);
-    r->skipped = status && !strcmp(status, "skipped");
-    r->beyond = !r->skipped && status && strcmp(status, "ok");
+    if (!status) status = ""; /* out of memory: told by the next step */
+    r->skipped = !strcmp(status, "skipped");
+    r->unchecked = !strcmp(status, "unchecked");
+    /* what a poison made infinite has the error of the other samples */
+    r->beyond = r->rel_err > r->bound || (!strcmp(status, "nonfinite") && isnan(r->rel_err));
 }
 
 int vs_norm_rows_load(sqlite3 *db, int64_t first_id, struct vs_norm_rows *out, struct vs_error *e)
@@ -60,7 +63,8 @@ int vs_norm_rows_load(sqlite3 *db, int64_t first_id, struct vs_norm_rows *out, s
         "SELECT algo, device, dtype, grouping, choice, preset, reason,"
         " (SELECT name FROM device v WHERE v.process_id = r.process_id AND r.device = 'cuda' ORDER BY v.device LIMIT "
         "1),"
-        " layers, B, T, d, p, median_ms, call_ms, floor_ms, tflops, floor_fraction, rel_err, bound, temp_bytes, status"
+        " layers, B, T, d, p, recomputed, median_ms, call_ms, floor_ms, tflops, floor_fraction, rel_err, bound, kappa,"
+        " temp_bytes, status"
         " FROM norm_result r WHERE id >= ?1 ORDER BY id";
     sqlite3_stmt *q = NULL;
     int step = SQLITE_DONE, err = prepare(db, sql, first_id, &q, e);
@@ -97,7 +101,7 @@ int vs_norm_rows_export(sqlite3 *db, int64_t first_id, const char *format, FILE 
 #undef X
             "(SELECT name FROM device v WHERE v.process_id = r.process_id AND r.device = 'cuda' ORDER BY v.device "
             "LIMIT 1)"
-            " AS device_name, COALESCE(p.host, (SELECT host FROM process ORDER BY id DESC LIMIT 1)) AS host,"
+            " AS device_name, p.host AS host,"
             " (SELECT value FROM meta WHERE key = 'vramscope_version') AS version"
             " FROM norm_result r LEFT JOIN process p ON p.id = r.process_id WHERE r.id >= ?1 ORDER BY r.id";
     sqlite3_stmt *q = NULL;

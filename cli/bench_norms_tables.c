@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_norms_tables.c: which results stand together in a table, and the tables of many layers and of what was left out.
+ * bench_norms_tables.c: which results stand together in a table, and the tables of many layers and what there is to say
+ * of single results.
  * Must never mix device, element type or shape in one table.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -54,11 +56,12 @@ static int belongs(const struct vs_norm_row *a, const struct vs_norm_row *b)
     return a->d == b->d && a->p == b->p;
 }
 
-void vs_norm_tables(const struct vs_norm_rows *rows, FILE *out)
+int vs_norm_tables(const struct vs_norm_rows *rows, FILE *out)
 {
     const struct vs_norm_row **group = calloc((size_t)rows->count + 1, sizeof *group);
     char *done = calloc((size_t)rows->count + 1, 1);
-    for (int i = 0; group && done && i < rows->count; i++) {
+    int err = group && done ? 0 : -ENOMEM;
+    for (int i = 0; !err && i < rows->count; i++) {
         int n = 0;
         if (done[i]) continue;
         for (int j = i; j < rows->count; j++) {
@@ -66,11 +69,13 @@ void vs_norm_tables(const struct vs_norm_rows *rows, FILE *out)
             group[n++] = &rows->item[j];
             done[j] = 1;
         }
-        (is_many(group[0]) ? vs_norm_table_grouped : vs_norm_table_layers)(group, n, out);
-        vs_norm_table_skipped(group, n, out);
+        if (is_many(group[0])) vs_norm_table_grouped(group, n, out);
+        else err = vs_norm_table_layers(group, n, out);
+        if (!err) vs_norm_table_notes(group, n, out);
     }
     free(group);
     free(done);
+    return err;
 }
 
 /* The yardstick: the fastest call that takes all layers at once. */
@@ -108,11 +113,29 @@ void vs_norm_table_grouped(const struct vs_norm_row *const *row, int count, FILE
     }
 }
 
-void vs_norm_table_skipped(const struct vs_norm_row *const *row, int count, FILE *out)
+static void begin_note(const struct vs_norm_row *r, const char *what, FILE *out)
 {
-    for (int i = 0; i < count; i++)
-        if (row[i]
-                ->skipped) /* not cut: the end of a reason says what to do; its text was made visible when it was read */
-            fprintf(out, "SKIPPED  %s, T=%lld: %s\n", row[i]->algo, (long long)row[i]->T,
-                    *row[i]->reason ? row[i]->reason : "no reason given");
+    const char *how = !is_many(r) ? "" : !strcmp(r->grouping, "grouped") ? " at once" : " layer by layer";
+    fprintf(out, "%s  %s%s, T=%lld: ", what, r->algo, how, (long long)r->T);
+}
+
+void vs_norm_table_notes(const struct vs_norm_row *const *row, int count, FILE *out)
+{
+    for (int i = 0; i < count; i++) {
+        const struct vs_norm_row *r = row[i];
+        if (r->skipped ||
+            r->unchecked) { /* not cut: the end of a reason says what to do; it was made visible when read */
+            begin_note(r, r->skipped ? "SKIPPED" : "UNCHECKED", out);
+            fprintf(out, "%s\n", *r->reason ? r->reason : "no reason given");
+        }
+        if (is_many(r) && !isnan(r->kappa)) { /* single layers have a table of it */
+            begin_note(r, "KAPPA", out);
+            fprintf(out, "%.3g\n", r->kappa);
+        }
+        if (r->recomputed > 0) {
+            begin_note(r, "AGAIN", out);
+            fprintf(out, "%lld sample%s computed again from the gradient\n", (long long)r->recomputed,
+                    r->recomputed == 1 ? "" : "s");
+        }
+    }
 }

@@ -2,6 +2,7 @@
  *
  * main.c: finds the command and hands over. Must never do a command's work.
  */
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,10 +75,21 @@ static int unknown(const char *word)
     return VS_USAGE;
 }
 
+/* A database that took the number of a closed stdout or stderr would be written into. Reading stdin and writing stdout fail as
+ * before; what is said on stderr nobody wants. */
+static int occupy_standard(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) return -1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct vs_command *c;
     const char *word = argc > 1 ? argv[1] : "";
+    if (occupy_standard()) return VS_FAILED;
     if (argc < 2) {
         show_help(stderr);
         return VS_USAGE;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +17,19 @@
 /* The program inherits descriptor 1 at the moment of its start. */
 static int start(struct vs_recorded_run *r, char **environment, struct vs_error *e)
 {
-    int saved = -1, err;
+    int saved = -1, err = 0;
     if (!environment) return vs_fail(e, ENOMEM, "out of memory");
     fflush(stdout);
-    if (r->quiet_stdout && (saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) >= 0) dup2(STDERR_FILENO, STDOUT_FILENO);
-    err = vs_child_start(r->program, r->argv, environment, &r->pid, e);
-    if (saved >= 0) {
-        dup2(saved, STDOUT_FILENO);
-        close(saved);
+    if (r->quiet_stdout) saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (r->quiet_stdout && (saved < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
+        err = vs_fail(e, errno, "cannot lead the program's stdout to stderr: %s", strerror(errno));
+    if (!err) err = vs_child_start(r->program, r->argv, environment, &r->pid, e);
+    if (saved >= 0 && dup2(saved, STDOUT_FILENO) < 0 && !err) {
+        err = vs_fail(e, errno, "cannot have stdout back: %s", strerror(errno));
+        kill(r->pid, SIGKILL);
+        vs_child_wait(r->pid);
     }
+    if (saved >= 0) close(saved);
     return err;
 }
 

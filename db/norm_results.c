@@ -110,7 +110,7 @@ static int bind_field(struct reader *r, enum column c, struct vs_error *e)
 
 static int check_row(const struct reader *r, struct vs_error *e)
 {
-    static const char *const statuses[] = {"ok", "beyond_bound", "nonfinite", "skipped"};
+    static const char *const statuses[] = {"ok", "beyond_bound", "nonfinite", "skipped", "unchecked"};
     static const enum column needed[] = {AT_algo, AT_device, AT_dtype};
     if (r->csv.fields != r->fields)
         return vs_fail(e, EINVAL, "%s, line %lu: %d fields where the first line has %d", r->csv.path, r->csv.line,
@@ -119,7 +119,7 @@ static int check_row(const struct reader *r, struct vs_error *e)
         if (!r->csv.length[r->place[needed[i]]]) return wrong(r, e, "an empty field", needed[i]);
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
         if (!strcmp(field(r, AT_status), statuses[i])) return 0;
-    return wrong(r, e, "none of ok, beyond_bound, nonfinite, skipped", AT_status);
+    return wrong(r, e, "none of ok, beyond_bound, nonfinite, skipped, unchecked", AT_status);
 }
 
 /* The CPU's temporary memory is the workload's to measure; of CUDA only the recording knows. */

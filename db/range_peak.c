@@ -22,13 +22,15 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **q, struct vs_err
     return vs_fail(e, EIO, "cannot read the database: %s", sqlite3_errmsg(db));
 }
 
-/* Highest sum of the events after begin, up to end, over what was live at begin: which therefore need not be known. */
+/* Highest sum of the events after begin, up to end, over what was live at begin: which therefore need not be known. Of one time,
+ * allocations come before frees: so it is for memory that lived shorter than the clock can tell, and where the order of two is
+ * not known, too much is safer to claim than too little. */
 static int replay(sqlite3 *db, int64_t process, int64_t begin_ns, int64_t end_ns, int64_t *bytes, struct vs_error *e)
 {
     static const char sql[] = "SELECT alloc_ts_ns AS ts, bytes AS change FROM allocation WHERE " COUNTED
                               " AND alloc_ts_ns > ?2 AND alloc_ts_ns <= ?3 UNION ALL "
                               "SELECT free_ts_ns, -bytes FROM allocation WHERE " COUNTED
-                              " AND free_ts_ns > ?2 AND free_ts_ns <= ?3 ORDER BY 1";
+                              " AND free_ts_ns > ?2 AND free_ts_ns <= ?3 ORDER BY 1, 2 DESC";
     sqlite3_stmt *q = NULL;
     int64_t live = 0, most = 0;
     int step, err = prepare(db, sql, &q, e);

@@ -271,7 +271,7 @@ CREATE TABLE norm_result (       -- `vramscope bench norms`: one row per case an
   grouping        TEXT,          -- one: a single layer; grouped: a list of layers in one call; each: the list layer by layer
   layers          INTEGER,       -- in the list
   B INTEGER, T INTEGER, d INTEGER, p INTEGER, -- samples, tokens, inputs and outputs of the layer
-  status          TEXT NOT NULL, -- ok beyond_bound nonfinite skipped
+  status          TEXT NOT NULL, -- ok beyond_bound nonfinite skipped unchecked (there is no float64 norm to compare with)
   reason          TEXT,          -- of skipped, and of what else is not ok
   median_ms       REAL,          -- on the device, without the cost of launching
   call_ms         REAL,          -- with it

@@ -211,9 +211,9 @@ int vs_store_settle(struct vs_store *s)
     if (s->err) return s->err;
     sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    sqlite3_exec(s->db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
     if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) /* busy: a reader; all is in the -wal file */
         vs_store_database_failed(s, rc);
+    sqlite3_exec(s->db, "PRAGMA synchronous=OFF", NULL, NULL, NULL); /* after the error's text was read */
     return s->err;
 }
 

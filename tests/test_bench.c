@@ -1,60 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_bench.c: `vramscope bench norms` as a user sees it, around a stand-in for the workload whose CUDA memory is known
- * to the byte (tests/programs/norms_workload.c), and once around the real one. It judges no time.
+ * to the byte (tests/programs/norms_workload.c), and once around the real one. It judges no time. Its tables are in
+ * test_bench_tables.c.
  */
-#include "test_cli.h"
+#include "bench_case.h"
 
 #include "../db/norm_results.h"
 
 Suite *make_bench_suite(void);
 
-#define HEADER                                                                                                         \
-    "algo,device,dtype,grouping,layers,B,T,d,p,status,reason,median_ms,call_ms,min_ms,samples,floor_ms,tflops,"        \
-    "floor_fraction,rel_err,bound,kappa,recomputed,workspace_bytes,temp_bytes,choice,range,preset"
-#define FULL  "gram_full,cuda,bf16,one,1,2,512,32,16,ok,,0.25,0.26,0.2,50,0.05,1.5,0.2,0.0000015,0.0001,3.5,0,4096,999,,"
-#define TILED "gram,cuda,bf16,one,1,2,512,32,16,ok,,0.0625,0.07,0.06,50,0.05,6,0.8,0.000001,0.0001,3.5,2,4096,,,"
-#define ROWS                                                                                                           \
-    HEADER                                                                                                             \
-        "\r\n" FULL "norms/gram_full/T=64,\r\n" TILED "norms/gram/T=64,\r\n"                                           \
-        "direct,cuda,bf16,one,1,2,512,32,16,beyond_bound,,0.125,,,,,,,0.002,0.0001,,,,,,norms/direct/T=64,\n"          \
-        "materialize,cuda,bf16,one,1,2,512,32,16,skipped,\"3 GiB asked, \"\"2\"\" free: use gram\",,,,,,,,,,,,,,,,\n"  \
-        "auto,cuda,bf16,one,1,2,512,32,16,ok,,0.0625,0.07,0.06,50,0.05,6,0.8,,,,,,,gram,norms/absent,\n"
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *f = fopen(name, "w");
-    ck_assert_ptr_nonnull(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void folder_and_workload(void)
-{
-    cli_folder();
-    setenv("VRAMSCOPE_WORKLOAD", VS_BUILD_DIR "/tests/programs/norms_workload", 1);
-    setenv("LD_LIBRARY_PATH", VS_BUILD_DIR "/fake", 1);
-    setenv("FAKE_RESULTS", "rows", 1);
-    write_file("rows", ROWS);
-}
-
-/* 1: built where there are no NVTX headers, so there is nothing that could be recorded. */
-static int no_nvtx(void)
-{
-    int status = system(VS_BUILD_DIR "/tests/programs/norms_workload >/dev/null 2>&1");
-    return WIFEXITED(status) && WEXITSTATUS(status) == 77;
-}
-
-static long long number(const char *db, const char *sql)
-{
-    CLI("query", db, sql, "--format", "csv");
-    STATUS(0);
-    return strchr(got.out, '\n') ? atoll(strchr(got.out, '\n') + 1) : -1;
-}
-
 START_TEST(test_csv_is_the_data_alone_and_memory_is_measured)
 {
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     CLI("bench", "norms", "--csv", "--T", "512", "-o", "x.db");
     STATUS(0);
     ck_assert_str_eq(
@@ -64,16 +22,17 @@ START_TEST(test_csv_is_the_data_alone_and_memory_is_measured)
                  "direct,cuda,bf16,2,512,32,16,0.125,0,,,0.002\n"
                  "materialize,cuda,bf16,2,512,32,16,,,,,\n"
                  "auto,cuda,bf16,2,512,32,16,0.0625,,6.0,0.8,\n");
-    HAS(got.err, "norms --T 512 --results x.db.results.csv\n"); /* what the workload prints */
+    HAS(got.err, "norms --results x.db.results."); /* what the workload prints */
+    HAS(got.err, ".csv --T 512\n");
     HAS(got.err, "progress of the workload\n");
     HAS(got.err, "temporary memory of 1 result is not known: its range is not in the recording\n");
     HAS(got.err, "\nMEMORY ");
     HAS_NOT(got.err, "warn"); /* the recorder knows our settings */
-    ck_assert(!cli_exists("x.db.results.csv"));
+    ck_assert_int_eq(bench_kept("x.db"), 0);
     ck_assert(!cli_exists("x.db.log"));
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 1"), 5);
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM kernel"), 0);
-    ck_assert_int_eq(number("x.db", "SELECT trace_level = 'memory' FROM process"), 1);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 1"), 5);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM kernel"), 0);
+    ck_assert_int_eq(bench_number("x.db", "SELECT trace_level = 'memory' FROM process"), 1);
 }
 END_TEST
 
@@ -87,7 +46,7 @@ START_TEST(test_json_has_every_column)
 #undef X
             "device_name",
         "host", "version"};
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     CLI("bench", "norms", "--json", "-ox.db");
     STATUS(0);
     ck_assert_int_eq(sqlite3_open(":memory:", &db), SQLITE_OK);
@@ -116,73 +75,17 @@ START_TEST(test_json_has_every_column)
 }
 END_TEST
 
-START_TEST(test_tables)
-{
-    if (no_nvtx()) return;
-    CLI("bench", "norms");
-    STATUS(0);
-    HAS(got.out, "NORMS  bf16, B=2 d=32 p=16 on ");
-    HAS(got.out, "MEMORY  temporary MiB, from the recording\n");
-    HAS(got.out, "     512        5.000      0.00286            0            -            -      1748x          2x\n");
-    HAS(got.out, "     512        0.250       0.0625        0.125            -       0.0625      4.00x       1.57x\n");
-    HAS(got.out, "     512     1.5 0.20     6.0 0.80          - -          - -     6.0 0.80     0.0500        gram\n");
-    HAS(got.out, "the bound is 1e-04");
-    HAS(got.out, " 2.0e-03!");
-    HAS(got.out, "SKIPPED  materialize, T=512: 3 GiB asked, \"2\" free: use gram\n");
-    HAS(got.out, "LOSSES  none\nnext: vramscope plot norms.db -o charts\n");
-    HAS_NOT(got.out, "progress");
-    CLI("bench", "norms"); /* again: beside it */
-    STATUS(0);
-    HAS(got.out, "next: vramscope plot norms-2.db -o charts\n");
-}
-END_TEST
-
-START_TEST(test_tables_of_many_layers)
-{
-    if (no_nvtx()) return;
-    write_file("rows",
-               HEADER "\nauto,cpu,bf16,grouped,216,1,512,,,ok,,0.5,0.6,,,0.25,,0.5,,,,,,4096,direct:216,,gpt2-large\n"
-                      "materialize,cpu,bf16,each,216,1,512,,,ok,,2,3,,,0.25,,0.125,,,,,,4096,,,gpt2-large\n"
-                      "auto,cpu,bf16,each,216,1,1024,,,ok,,7,8,,,0.25,,0.125,,,,,,4096,,,gpt2-large\n");
-    CLI("bench", "norms");
-    STATUS(0);
-    HAS(got.out, "GROUPED  gpt2-large, 216 layers, bf16, B=1 T=512 on cpu");
-    HAS(got.out, "at once  auto                  0.500          1            0.600          1       0.50");
-    HAS(got.out, "each     materialize           2.000      4.00x            3.000      5.00x       0.12");
-    HAS(got.out, "each     auto                  7.000          -            8.000          -       0.12");
-    HAS_NOT(got.out, "NORMS");
-}
-END_TEST
-
-START_TEST(test_hostile_names)
-{
-    if (no_nvtx()) return;
-    write_file(
-        "rows", HEADER
-        "\n\"\033[31mred\n\"\"q\"\",\",cpu,$(touch pwned),one,1,1,8,1,1,ok,\xff,1,,,,,,,nan,,,,,77,`x`,\033]0;t\a,\n"
-        "x,cpu,\xe5\x89\x8d\xe5\x90\x91,one,1,1,8,1,1,skipped,\"\033[2Jgone\",1,,,,,,,inf,,,,,,,,\n");
-    CLI("bench", "norms", "--csv");
-    STATUS(0);
-    HAS(got.out, "\n\"\033[31mred\n\"\"q\"\",\",cpu,$(touch pwned),1,8,1,1,1.0,77,,,\n"); /* data is data */
-    HAS(got.err, "       T \\x1b[31mred\342\200\246");
-    HAS(got.err, "x1b[2Jgone");
-    ck_assert_ptr_null(strchr(got.err, '\033'));
-    ck_assert_int_eq(number("norms.db", "SELECT rel_err IS NULL FROM norm_result"), 1);
-    ck_assert(!cli_exists("pwned"));
-}
-END_TEST
-
 static const struct {
     const char *rows, *says;
 } damaged[] = {
-    {"hello\n", "x.db.results.csv, line 1: not a file of results: its first line lacks a column (algo)"},
+    {"hello\n", ".csv, line 1: not a file of results: its first line lacks a column (algo)"},
     {HEADER "\n" FULL "norms/x\n", "line 2: 26 fields where the first line has 27"},
     {HEADER "\n" FULL "norms/x,,\n", "line 2: 28 fields"},
     {HEADER "\n" FULL "a,\na,cpu,bf16,one,1,2,x,3,4,ok,,,,,,,,,,,,,,,,,\n", "line 3: not a whole number from 0 on (T)"},
     {HEADER "\na,cpu,bf16,one,1,-2,5,3,4,ok,,,,,,,,,,,,,,,,,\n", "not a whole number from 0 on (B)"},
     {HEADER "\na,cpu,bf16,one,1,2,5,3,4,ok,,0.1s,,,,,,,,,,,,,,,\n", "not a number (median_ms)"},
     {HEADER "\na,cpu,bf16,one,1,2,5,3,4,fine,,,,,,,,,,,,,,,,,\n",
-     "none of ok, beyond_bound, nonfinite, skipped (status)"},
+     "none of ok, beyond_bound, nonfinite, skipped, unchecked (status)"},
     {HEADER "\n,cpu,bf16,one,1,2,5,3,4,ok,,,,,,,,,,,,,,,,,\n", "an empty field (algo)"},
     {HEADER "\n\"a\"b,cpu\n", "line 2: text after a closing quote"},
     {HEADER "\na\"b,cpu\n", "line 2: a quote inside a field"},
@@ -191,28 +94,27 @@ static const struct {
 
 START_TEST(test_a_damaged_file_is_named_and_kept)
 {
-    if (no_nvtx()) return;
-    write_file("rows", damaged[_i].rows);
+    if (bench_no_nvtx()) return;
+    bench_write("rows", damaged[_i].rows);
     CLI("bench", "norms", "-o", "x.db", "--csv");
     STATUS(1);
     ck_assert_str_eq(got.out, "");
-    HAS(got.err, "vramscope: error: x.db.results.csv");
+    HAS(got.err, "vramscope: error: x.db.results.");
     HAS(got.err, damaged[_i].says);
-    ck_assert(cli_exists("x.db.results.csv"));
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM norm_result"), 0);
-    CLI("bench", "norms", "-o", "y.db");
-    ck_assert(cli_exists("y.db.results.csv"));
-    unlink("y.db");
-    CLI("bench", "norms", "-o", "y.db"); /* never taken for the results of another run */
+    HAS(got.err, "vramscope: the results stay in x.db.results.");
+    HAS(got.err, ".csv, for reading: no command stores them later\n");
+    ck_assert_int_eq(bench_kept("x.db"), 1);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM norm_result"), 0);
+    CLI("bench", "norms", "-o", "x.db", "--force"); /* the file of another run is neither read nor deleted */
     STATUS(1);
-    HAS(got.err, "y.db.results.csv holds results that an earlier run could not store");
+    ck_assert_int_eq(bench_kept("x.db"), 2);
 }
 END_TEST
 
 START_TEST(test_status_is_the_workloads)
 {
     static const char *const statuses[] = {"0", "1", "2", "7"};
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     for (int i = 0; i < 4; i++) {
         setenv("FAKE_STATUS", statuses[i], 1);
         CLI("bench", "norms", "--csv");
@@ -228,20 +130,26 @@ START_TEST(test_status_is_the_workloads)
     CLI("bench", "norms", "-o", "y.db");
     STATUS(1);
     HAS(got.err, "vramscope: error: the workload ended in order but wrote no results");
-    ck_assert(!cli_exists("y.db.results.csv"));
+    ck_assert_int_eq(bench_kept("x.db") + bench_kept("y.db"), 0);
 }
 END_TEST
 
 START_TEST(test_killed_while_writing)
 {
-    if (no_nvtx()) return;
-    write_file("rows", HEADER "\n" FULL "norms/gram_full/T=64,\n" TILED "nor");
+    if (bench_no_nvtx()) return;
+    bench_write("rows", HEADER "\n" FULL "norms/gram_full/T=64,\n" TILED "nor");
     setenv("FAKE_SIGNAL", "9", 1);
     CLI("bench", "norms", "--csv");
     STATUS(137);
     HAS(got.out, "gram_full,cuda,bf16,2,512,32,16,0.25,5242881,");
     HAS_NOT(got.out, "gram,");
     HAS(got.err, "the last line of the results is not whole");
+    HAS(got.err, "error: the workload was ended by signal 9; these are the results until then\n");
+    bench_write("rows", HEADER "\n");
+    CLI("bench", "norms");
+    STATUS(137);
+    HAS(got.err, "error: the workload was ended by signal 9 before it had a result\n");
+    bench_write("rows", HEADER "\n" FULL "norms/gram_full/T=64,\n" TILED "nor");
     unsetenv("FAKE_SIGNAL");
     CLI("bench", "norms", "--csv");
     STATUS(1);
@@ -251,37 +159,44 @@ END_TEST
 START_TEST(test_a_run_that_was_not_recorded_is_an_error)
 {
     setenv("FAKE_UNRECORDED", "1", 1);
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     CLI("bench", "norms", "-o", "x.db");
     STATUS(1);
     HAS(got.err, "the workload was not recorded");
-    HAS(got.err, "the results stay in x.db.results.csv\n");
-    ck_assert(cli_exists("x.db.results.csv"));
+    HAS(got.err, "the results stay in x.db.results.");
+    ck_assert_int_eq(bench_kept("x.db"), 1);
     ck_assert(!cli_exists("x.db"));
 }
 END_TEST
 
 START_TEST(test_append_measures_the_new_run)
 {
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     CLI("bench", "norms", "-o", "x.db");
     STATUS(0);
     CLI("bench", "norms", "-o", "x.db");
     STATUS(1);
     HAS(got.err, "--force replaces it, --append adds this run");
-    ck_assert(!cli_exists("x.db.results.csv"));
+    ck_assert_int_eq(bench_kept("x.db"), 0);
     CLI("bench", "norms", "-o", "x.db", "--append", "--csv", "--results", "kept.csv");
     STATUS(0);
     HAS(got.out, "gram_full,cuda,bf16,2,512,32,16,0.25,5242881,");
     ck_assert(cli_exists("kept.csv"));
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 1"), 5);
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 2 AND id > 5"), 5);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 1"), 5);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM norm_result WHERE process_id = 2 AND id > 5"), 5);
     CLI("bench", "norms", "-o", "y.db", "--results", "kept.csv");
     STATUS(1);
     HAS(got.err, "kept.csv exists; --results needs the name of a new file");
     CLI("bench", "norms", "--force", "-o", "x.db");
     STATUS(0);
-    ck_assert_int_eq(number("x.db", "SELECT COUNT(*) FROM norm_result"), 5);
+    ck_assert_int_eq(bench_number("x.db", "SELECT COUNT(*) FROM norm_result"), 5);
+    ck_assert_int_eq(bench_kept("x.db") + bench_kept("y.db"), 0);
+    cli_database("old.db", "DROP TABLE norm_result;");
+    CLI("bench", "norms", "--append", "-o", "old.db");
+    STATUS(1);
+    HAS(got.err, "old.db cannot take results: it was made by an older vramscope");
+    HAS_NOT(got.err, "progress"); /* nothing ran */
+    ck_assert(!cli_exists("old.db.log"));
 }
 END_TEST
 
@@ -306,7 +221,7 @@ static const struct {
 
 START_TEST(test_usage)
 {
-    if (no_nvtx()) return;
+    if (bench_no_nvtx()) return;
     cli_wait(cli_start(usage[_i].args));
     STATUS(usage[_i].status);
     if (usage[_i].out) HAS(got.out, usage[_i].out);
@@ -334,13 +249,16 @@ START_TEST(test_the_real_workload_on_the_cpu)
     STATUS(0);
     HAS(got.out, "NORMS  fp32, B=2 d=64 p=64 on cpu");
     HAS(got.out, "next: vramscope plot norms.db -o charts\n");
-    ck_assert_int_eq(number("norms.db",
+    ck_assert_int_eq(bench_number("norms.db",
                             "SELECT COUNT(*) FROM norm_result WHERE T = 128 AND status = 'ok' AND median_ms > 0"
                             " AND rel_err < bound AND process_id = 1"),
                      5);
     CLI("bench", "norms", "--device", "cpu", "--T", "64", "--d", "8", "--p", "8", "--iterations", "1", "--check",
         "--bound", "1e-30");
     STATUS(1);
+    CLI("bench", "norms", "--T");
+    STATUS(2);
+    HAS(got.err, "norms: --T needs a value");
     CLI("bench", "norms", "--algo", "gramm");
     STATUS(2);
     HAS(got.err, "gramm");
@@ -352,13 +270,10 @@ Suite *make_bench_suite(void)
 {
     Suite *s = suite_create("bench");
     TCase *c = tcase_create("norms");
-    tcase_add_checked_fixture(c, folder_and_workload, cli_clean);
+    tcase_add_checked_fixture(c, bench_folder, cli_clean);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_csv_is_the_data_alone_and_memory_is_measured);
     tcase_add_test(c, test_json_has_every_column);
-    tcase_add_test(c, test_tables);
-    tcase_add_test(c, test_tables_of_many_layers);
-    tcase_add_test(c, test_hostile_names);
     tcase_add_loop_test(c, test_a_damaged_file_is_named_and_kept, 0, sizeof damaged / sizeof *damaged);
     tcase_add_test(c, test_status_is_the_workloads);
     tcase_add_test(c, test_killed_while_writing);

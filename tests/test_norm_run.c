@@ -6,6 +6,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,7 +220,52 @@ START_TEST(test_shared_inputs_are_shared)
     ck_assert_int_eq(vs_norm_case_open(&c, &list, VS_NORMS_bf16, &d, NULL, &inputs), 0);
     ck_assert_uint_eq(vs_norms_shared(c.layers, list.count), 3);
     for (size_t i = 0; i < c.samples; i++) ck_assert_int_eq(vs_norm_case_poisoned(&c, i), i < 6 && i % 2 == 0);
+    c.poison = VS_NORM_INF_G; /* nothing shares G */
+    for (size_t i = 0; i < c.samples; i++) ck_assert_int_eq(vs_norm_case_poisoned(&c, i), i == 0);
     vs_norm_case_close(&c);
+}
+END_TEST
+
+/* B=1 of d and p 8, on the CPU itself. */
+static struct vs_norm_outcome run_one(const char *algorithm, size_t T, bool oracle, bool check)
+{
+    const struct vs_device *cpu = vs_device_cpu();
+    const struct vs_norm_inputs inputs = {1, VS_NORM_CLEAN, oracle};
+    const struct vs_norm_how how = {algorithm, VS_NORM_one, 3, 1, 1e-5, check, false};
+    struct vs_norm_list list;
+    struct vs_norm_case c;
+    struct vs_norm_outcome out;
+    void *context = NULL;
+    vs_norm_list_one(&list, 1, T, 8, 8);
+    ck_assert_int_eq(cpu->open(&context), 0);
+    ck_assert_int_eq(vs_norm_case_open(&c, &list, VS_NORMS_fp32, cpu, context, &inputs), 0);
+    vs_norm_run(&c, &how, &out);
+    vs_norm_case_close(&c);
+    cpu->close(context);
+    return out;
+}
+
+START_TEST(test_without_an_oracle_nothing_is_ok)
+{
+    struct vs_norm_outcome o = run_one("gram", 20, false, _i);
+    ck_assert_str_eq(vs_norm_status_name(o.status), "unchecked");
+    ck_assert(o.wrong == _i && isnan(o.error) && o.median_ms > 0);
+}
+END_TEST
+
+/* 8 MB of matrices fit into what the heap has free, page by page there already. */
+START_TEST(test_memory_the_heap_had_is_counted)
+{
+    size_t bytes = (size_t)24 << 20;
+    /* The most there can be: what is smaller comes from the heap, and stays there. A sanitizer's heap is another one. */
+    if (!mallopt(M_MMAP_THRESHOLD, 32 << 20) || !mallopt(M_TRIM_THRESHOLD, 64 << 20)) return;
+    volatile char *all = malloc(bytes);
+    ck_assert_ptr_nonnull((char *)all);
+    for (size_t i = 0; i < bytes; i += 4096) all[i] = 1;
+    free((char *)all);
+    struct vs_norm_outcome o = run_one("gram_full", 1000, true, true);
+    ck_assert_msg(o.status == VS_NORM_ok, "%s", o.reason);
+    if (o.temporary_bytes >= 0) ck_assert_int_ge(o.temporary_bytes, 7 << 20); /* -1: cannot be told here */
 }
 END_TEST
 
@@ -232,6 +278,8 @@ Suite *make_norm_run_suite(void)
     tcase_add_test(c, test_little_memory_gives_one_set);
     tcase_add_loop_test(c, test_faults_are_found, 0, sizeof faults / sizeof *faults);
     tcase_add_test(c, test_shared_inputs_are_shared);
+    tcase_add_loop_test(c, test_without_an_oracle_nothing_is_ok, 0, 2);
+    tcase_add_test(c, test_memory_the_heap_had_is_counted);
     suite_add_tcase(s, c);
     return s;
 }

@@ -185,9 +185,16 @@ START_TEST(test_only_layers_that_were_measured_alone)
     row("gram", "bf16", 8, 512, "1", "0.5", "1");
     strcat(rows, "UPDATE norm_result SET grouping = 'each';");
     ck_assert_int_eq(plot(&e), -ENODATA);
-    row("gram", "bf16", 8, 512, "1", "0.5", "1");
-    strcat(rows, "UPDATE norm_result SET status = 'skipped';");
+    for (int i = 0; i < 3; i++) {
+        static const char *const statuses[] = {"skipped", "beyond_bound", "unchecked"};
+        row("gram", "bf16", 8, 512, "1", "0.5", "1");
+        snprintf(rows + strlen(rows), 64, "UPDATE norm_result SET status = '%s';", statuses[i]);
+        ck_assert_int_eq(plot(&e), -ENODATA);
+        HAS(e.text, "of the results of bench norms none is of a single layer, ok, and of known time");
+    }
+    strcat(rows, "DELETE FROM norm_result;");
     ck_assert_int_eq(plot(&e), -ENODATA);
+    HAS(e.text, "no memory events");
     strcat(rows, "DROP TABLE norm_result;"); /* a database of an older vramscope */
     ck_assert_int_eq(plot(&e), -ENODATA);
     HAS(e.text, "no memory events");

@@ -36,6 +36,7 @@ static const struct {
          PIECE(0, sub, region, 500, 12, 13, 0, 0) PIECE(NULL, held, pinned, 500, 12, 13, 0, 0)
              PIECE(0, held, cuda, 500, 12, 13, 1, 0) PIECE(0, sub, cuda_async, 600, 12, 13, 0, 8),
      7, NULL},
+    {RANGE(2, 1, 10, 20) PIECE(0, held, cuda, 50, 12, 12, 0, 0) PIECE(0, held, cuda, 8, 13, 14, 0, 0), 50, NULL},
     {RANGE(1, 1, 10, 20) RANGE(2, 2, 10, 20) PIECE(0, held, cuda, 1, 11, 12, 0, 0), -1,
      "its range is not in the recording"},
     {RANGE(2, 1, 10, NULL) PIECE(0, held, cuda, 1, 11, 12, 0, 0), -1, "its range never ended"},

@@ -5,7 +5,7 @@
  * *unshown becomes 1 when the PNG lacks characters that no installed font has.
  *
  * Ownership: borrow everything, keep nothing. Errors: -ENODATA when the database has nothing for this chart, the text
- * says what is missing; -EIO, -ENOMEM, or -errno of the folder.
+ * says what is missing; -ENOMSG when it is not the kind of recording that the chart is of; -EIO, -ENOMEM, or -errno of the folder.
  */
 #ifndef VS_VIZ_CHARTS_H
 #define VS_VIZ_CHARTS_H

@@ -3,7 +3,8 @@
  * norms.h: results of the norms benchmark as lines over T, in panels of one device, element type and shape each.
  *
  * Ownership: vs_norm_lines_free frees (NULL-safe); nothing points into the database. Threading: none.
- * Errors: -ENODATA when the database has no such results, -EIO, -ENOMEM; with a text.
+ * Errors: -ENOMSG when the database has no results of the benchmark at all, -ENODATA when none of them can be drawn, -EIO, -ENOMEM;
+ * with a text.
  */
 #ifndef VS_VIZ_NORMS_H
 #define VS_VIZ_NORMS_H
@@ -41,7 +42,7 @@ struct vs_norm_lines {
     char device[VS_LABEL_SIZE]; /* of the GPU; "" not known */
 };
 
-/* Calls with many layers are not among them, nor what was skipped; of what was measured twice the later is. */
+/* Calls with many layers are not among them, nor what is not ok; of what was measured twice the later is. */
 int vs_norm_lines_load(struct sqlite3 *db, enum vs_norm_what what, struct vs_norm_lines *out, struct vs_error *e);
 void vs_norm_lines_free(struct vs_norm_lines *l);
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FROM    "FROM norm_result WHERE COALESCE(grouping, 'one') = 'one' AND status <> 'skipped' AND T > 0 AND "
+#define FROM    "FROM norm_result WHERE COALESCE(grouping, 'one') = 'one' AND status = 'ok' AND T > 0 AND "
 #define BY_LINE " GROUP BY device, dtype, B, d, p, algo, T"
 #define ORDERED " ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
 
@@ -105,11 +105,11 @@ static int read_rows(struct vs_norm_lines *l, sqlite3 *db, sqlite3_stmt *q, stru
     return step == SQLITE_DONE ? 0 : vs_fail(e, EIO, "cannot read the database: %s", sqlite3_errmsg(db));
 }
 
-static int has_table(sqlite3 *db)
+static int has_results(sqlite3 *db)
 {
     sqlite3_stmt *q = NULL;
-    int found =
-        !sqlite3_prepare_v2(db, "SELECT 1 FROM norm_result LIMIT 1", -1, &q, NULL); /* older databases have none */
+    int found = !sqlite3_prepare_v2(db, "SELECT 1 FROM norm_result LIMIT 1", -1, &q, NULL) && /* older: no such table */
+                sqlite3_step(q) == SQLITE_ROW;
     sqlite3_finalize(q);
     return found;
 }
@@ -130,16 +130,17 @@ static int read_device(struct vs_norm_lines *l, sqlite3 *db, struct vs_error *e)
 int vs_norm_lines_load(sqlite3 *db, enum vs_norm_what what, struct vs_norm_lines *out, struct vs_error *e)
 {
     sqlite3_stmt *q = NULL;
-    int err = 0;
+    int err;
     memset(out, 0, sizeof *out);
-    if (has_table(db)) {
-        err = vs_devices_prepare(db, queries[what], &q, e);
-        if (!err) err = read_rows(out, db, q, e);
-        sqlite3_finalize(q);
-        if (!err) err = read_device(out, db, e);
-    }
+    if (!has_results(db)) return vs_fail(e, ENOMSG, "nothing to draw: the database holds no results of bench norms");
+    err = vs_devices_prepare(db, queries[what], &q, e);
+    if (!err) err = read_rows(out, db, q, e);
+    sqlite3_finalize(q);
+    if (!err) err = read_device(out, db, e);
     if (!err && !out->points)
-        err = vs_fail(e, ENODATA, "nothing to draw: the database holds no results of bench norms");
+        err = vs_fail(e, ENODATA,
+                      "nothing to draw: of the results of bench norms none is of a single layer, ok, and of known %s",
+                      what == VS_NORM_TIME ? "time" : "temporary memory");
     if (err) vs_norm_lines_free(out);
     return err;
 }

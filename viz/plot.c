@@ -15,7 +15,7 @@
 static const struct chart {
     const char *stem, *script;
     int (*write)(sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);
-    int special; /* not of every recording: nothing is said where it has no data */
+    int special; /* of one kind of recording */
 } charts[] = {
     {"memory_timeline", "timeline.gp", vs_timeline_write, 0},
     {"memory_breakdown", "breakdown.gp", vs_breakdown_write, 0},
@@ -25,12 +25,20 @@ static const struct chart {
 
 enum { CHARTS = sizeof charts / sizeof *charts };
 
+/* Why there is no chart at all, in the words of the chart that a recording of this kind is for. */
+static const char *reason(const int *empty, const struct vs_error *missing)
+{
+    for (int i = 0; i < CHARTS; i++)
+        if (charts[i].special && empty[i] == -ENODATA) return missing[i].text;
+    return missing[0].text;
+}
+
 int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options *opt, struct vs_error *e)
 {
     static const struct vs_plot_options none;
     struct vs_gnuplot runs[CHARTS] = {0};
     struct vs_error missing[CHARTS];
-    int empty[CHARTS] = {0}, drawn = 0, unshown = 0, err = 0;
+    int empty[CHARTS] = {0} /* -ENODATA, -ENOMSG */, drawn = 0, unshown = 0, err = 0;
     sqlite3 *sql = vs_db_handle(db);
     if (!opt) opt = &none;
     /* One snapshot for all charts even while an ingest goes on; without it we only lose that. */
@@ -39,7 +47,7 @@ int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options 
         err = vs_gnuplot_open(&runs[i], out_dir, e);
         if (!err) err = charts[i].write(sql, runs[i].dir, &unshown, &missing[i]);
         else continue;
-        empty[i] = err == -ENODATA;
+        empty[i] = err == -ENODATA || err == -ENOMSG ? err : 0;
         if (empty[i]) err = 0;
         else if (err) vs_fail(e, -err, "%s", missing[i].text);
         else err = vs_gnuplot_start(&runs[i], charts[i].script, e);
@@ -50,13 +58,14 @@ int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options 
         err = vs_gnuplot_finish(&runs[i], out_dir, charts[i].stem, opt->wrote, opt->arg, e);
         drawn++;
     }
-    if (!err && !drawn) err = vs_fail(e, ENODATA, "%s", missing[0].text);
+    if (!err && !drawn) err = vs_fail(e, ENODATA, "%s", reason(empty, missing));
     if (!err && unshown && !opt->quiet)
         fprintf(stderr,
                 "vramscope: no font here has some characters of the names; the .png show a replacement, the .svg "
                 "have them all. For Chinese: apt-get install fonts-noto-cjk\n");
     for (int i = 0; i < CHARTS; i++) {
-        if (!err && empty[i] && !charts[i].special && !opt->quiet) fprintf(stderr, "vramscope: no %s: %s\n", charts[i].stem, missing[i].text);
+        if (!err && empty[i] == -ENODATA && !opt->quiet)
+            fprintf(stderr, "vramscope: no %s: %s\n", charts[i].stem, missing[i].text);
         vs_gnuplot_close(&runs[i]);
     }
     return err;

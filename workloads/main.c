@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * main.c: vramscope-workload: picks a built-in workload by name. It knows no workload's options.
+ * main.c: vramscope-workload: picks a built-in workload by name, and fails when its stdout could not be written. It knows no
+ * workload's options.
  */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "workloads/options.h"
 #include "workloads/workload.h"
 
 static const struct {
@@ -24,8 +28,19 @@ static void usage(FILE *f)
     for (size_t i = 0; i < COUNT; i++) fprintf(f, "  %-8s %s\n", workloads[i].name, workloads[i].what);
 }
 
-int main(int argc, char **argv)
+/* A file that took the number of a closed stdout or stderr would be written into. Reading stdin and writing stdout fail as
+ * before; what is said on stderr nobody wants. */
+static bool occupy_standard(void)
 {
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) return false;
+    return true;
+}
+
+static int run(int argc, char **argv)
+{
+    char shown[256];
     if (argc < 2) {
         usage(stderr);
         return 2;
@@ -36,7 +51,16 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT; i++)
         if (!strcmp(argv[1], workloads[i].name)) return workloads[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "vramscope-workload: there is no workload '%s'\n", argv[1]);
+    fprintf(stderr, "vramscope-workload: there is no workload '%s'\n", vs_option_shown(argv[1], shown, sizeof shown));
     usage(stderr);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (!occupy_standard()) return 1;
+    int status = run(argc, argv);
+    if (!fflush(stdout) && !ferror(stdout)) return status;
+    fprintf(stderr, "vramscope-workload: stdout cannot be written\n");
+    return status ? status : 1;
 }

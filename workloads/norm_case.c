@@ -16,6 +16,14 @@
 #define ROTATION_BYTES ((size_t)256 << 20)
 enum { SETS_MAX = 1024 };
 
+static const struct {
+    bool in_G, is_nan;
+} poisons[] = {
+#define X(id, name, in_G, is_nan) [VS_NORM_##id] = {in_G, is_nan},
+    VS_NORM_POISONS(X)
+#undef X
+};
+
 static size_t aligned(size_t bytes)
 {
     return (bytes + 255) / 256 * 256;
@@ -97,6 +105,14 @@ static void place(struct vs_norm_case *c)
         }
 }
 
+static int poison(struct vs_norm_case *c) /* somewhere in the middle of the sample */
+{
+    const struct vs_norms_layer *l = c->layers;
+    size_t width = poisons[c->poison].in_G ? l->p : l->d;
+    return vs_norm_poison(c->device, c->dtype, (void *)(poisons[c->poison].in_G ? l->G : l->A),
+                          l->T / 2 * width + width / 2, poisons[c->poison].is_nan);
+}
+
 static int fill(struct vs_norm_case *c, size_t seed, size_t largest)
 {
     struct vs_norm_source source;
@@ -112,9 +128,7 @@ static int fill(struct vs_norm_case *c, size_t seed, size_t largest)
         if (!err) err = vs_norm_source_fill(&source, c->device, (void *)l->G, l->B * l->T * l->p, 2 * i + 1);
     }
     vs_norm_source_close(&source);
-    const struct vs_norms_layer *l = c->layers;
-    if (!err && c->poison) /* somewhere in the middle of the sample */
-        err = vs_norm_poison(c->device, c->dtype, (void *)l->A, l->T / 2 * l->d + l->d / 2, c->poison == VS_NORM_NAN);
+    if (!err && c->poison) err = poison(c);
     if (err) snprintf(c->trouble, sizeof c->trouble, "making the inputs: %s", c->device->last_error());
     return err;
 }
@@ -196,5 +210,6 @@ void vs_norm_case_close(struct vs_norm_case *c)
 
 bool vs_norm_case_poisoned(const struct vs_norm_case *c, size_t sample)
 {
-    return c->poison && sample % c->list->B == 0 && c->layers[sample / c->list->B].A == c->layers->A;
+    if (!c->poison || sample % c->list->B) return false;
+    return poisons[c->poison].in_G ? !sample : c->layers[sample / c->list->B].A == c->layers->A;
 }

@@ -18,14 +18,22 @@
 extern "C" {
 #endif
 
-enum vs_norm_poison { VS_NORM_CLEAN, VS_NORM_NAN, VS_NORM_INF };
+/* X(identifier, name as in an option, in G instead of A, NaN instead of Inf) */
+#define VS_NORM_POISONS(X)                                                                                             \
+    X(NAN, "nan", false, true)                                                                                         \
+    X(INF, "inf", false, false)                                                                                        \
+    X(NAN_G, "nan-g", true, true)                                                                                      \
+    X(INF_G, "inf-g", true, false)
+#define X(id, name, in_G, is_nan) VS_NORM_##id,
+enum vs_norm_poison { VS_NORM_CLEAN, VS_NORM_POISONS(X) };
+#undef X
 
 struct vs_norm_case {
     const struct vs_norm_list *list;
     const struct vs_device *device;
     void *context;
     enum vs_norms_dtype dtype;
-    enum vs_norm_poison poison;    /* of sample 0 of the first layer's A, in the first set */
+    enum vs_norm_poison poison;    /* of sample 0 of the first layer's A or G, in the first set */
     size_t sets, samples;          /* samples: norms of one set */
     struct vs_norms_layer *layers; /* those of the first set, then of the next */
     struct vs_buffer A, G, norms;  /* norms: n of every set, absolute of the first, and a counter per layer */

@@ -16,7 +16,7 @@ extern "C" {
 /* How a list of layers is run: X(name). one: there is but one layer. */
 #define VS_NORM_GROUPINGS(X) X(one) X(grouped) X(each)
 /* X(name) */
-#define VS_NORM_STATUSES(X)  X(ok) X(beyond_bound) X(nonfinite) X(skipped)
+#define VS_NORM_STATUSES(X)  X(ok) X(beyond_bound) X(nonfinite) X(skipped) X(unchecked)
 #define X(name)              VS_NORM_##name,
 enum vs_norm_grouping { VS_NORM_GROUPINGS(X) VS_NORM_GROUPING_COUNT };
 enum vs_norm_status { VS_NORM_STATUSES(X) VS_NORM_STATUS_COUNT };
@@ -29,7 +29,7 @@ struct vs_norm_how {
     enum vs_norm_grouping grouping;
     size_t iterations; /* timed samples; 0: as many as `seconds` allow */
     double seconds, bound;
-    bool check; /* is a result beyond the bound wrong? */
+    bool check; /* is a result beyond the bound, or one that could not be compared, wrong? */
     bool kappa;
 };
 

@@ -17,10 +17,12 @@
 #define ALGORITHMS               VS_NORMS_ALGORITHMS(ID_WORD)
 #define DTYPES                   VS_NORMS_DTYPES(ID_WORD)
 #define PRESETS                  VS_NORM_PRESETS(NAME_WORD)
+#define POISONS                  VS_NORM_POISONS(NAME_WORD)
 
 static int refuse_word(const char *what, const char *word, const char *known)
 {
-    fprintf(stderr, "norms: there is no %s '%s':%s\n", what, word, known);
+    char shown[256];
+    fprintf(stderr, "norms: there is no %s '%s':%s\n", what, vs_option_shown(word, shown, sizeof shown), known);
     return 2;
 }
 
@@ -59,13 +61,21 @@ static bool is_dtype(const char *name)
     return vs_norms_dtype_find(name) >= 0;
 }
 
+static bool find_poison(const char *name, enum vs_norm_poison *out)
+{
+#define X(id, word, in_G, is_nan)                                                                                      \
+    if (!strcmp(name, word)) return *out = VS_NORM_##id, true;
+    VS_NORM_POISONS(X)
+#undef X
+    return false;
+}
+
 static int check(struct vs_norm_settings *s, const char *poison)
 {
     struct vs_norm_list list;
     if (strcmp(s->device, "auto") && strcmp(s->device, "cpu") && strcmp(s->device, "cuda"))
         return refuse_word("device", s->device, " auto cpu cuda");
-    if (poison && strcmp(poison, "nan") && strcmp(poison, "inf")) return refuse_word("poison", poison, " nan inf");
-    s->poison = !poison ? VS_NORM_CLEAN : !strcmp(poison, "nan") ? VS_NORM_NAN : VS_NORM_INF;
+    if (poison && !find_poison(poison, &s->poison)) return refuse_word("poison", poison, POISONS);
     if (s->preset && !vs_norm_list_preset(&list, s->preset, 1, 1))
         return refuse_word("list of layers", s->preset, PRESETS);
     if (s->preset && (s->d.count || s->p.count)) {
@@ -87,11 +97,12 @@ static int check(struct vs_norm_settings *s, const char *poison)
 int vs_norm_settings_parse(struct vs_norm_settings *s, int argc, char **argv)
 {
     const char *poison = NULL;
-    *s = (struct vs_norm_settings){.device = "auto",
-                                   .B = {1, {2}},
-                                   .T = {3, {512, 1024, 2048}},
-                                   .algorithms = {5, {"gram_full", "gram", "direct", "materialize", "auto"}},
-                                   .seconds = 0.3};
+    *s = (struct vs_norm_settings){
+        .device = "auto",
+        .B = {1, {2}},
+        .T = {3, {512, 1024, 2048}},
+        .algorithms = {.count = 5, .value = {"gram_full", "gram", "direct", "materialize", "auto"}},
+        .seconds = 0.3};
     const struct vs_option table[] = {
         {"device", VS_OPTION_TEXT, &s->device, "auto|cpu|cuda", "where to run (auto: a GPU if there is one)"},
         {"dtype", VS_OPTION_TEXTS, &s->dtypes, "NAME,...", "element types:" DTYPES " (fp32; on a GPU bf16)"},
@@ -103,12 +114,15 @@ int vs_norm_settings_parse(struct vs_norm_settings *s, int argc, char **argv)
         {"layers", VS_OPTION_TEXT, &s->preset, "NAME", "instead of d and p, as one call and layer by layer:" PRESETS},
         {"iterations", VS_OPTION_COUNT, &s->iterations, "N",
          "timed runs of each algorithm on each case (0: by --seconds)"},
-        {"seconds", VS_OPTION_NUMBER, &s->seconds, "S", "of timed runs of each algorithm on each case (0.3)"},
+        {"seconds", VS_OPTION_NUMBER, &s->seconds, "S",
+         "of timed runs of each algorithm on each case, 2000 at most (0.3)"},
         {"seed", VS_OPTION_COUNT, &s->seed, "N", "of the random inputs"},
-        {"check", VS_OPTION_FLAG, &s->check, NULL, "compare with float64; exit 1 beyond the bound of the element type"},
-        {"bound", VS_OPTION_NUMBER, &s->bound, "X", "allow this relative error instead"},
+        {"check", VS_OPTION_FLAG, &s->check, NULL,
+         "exit 1 when an error against float64 is unknown or beyond the bound"},
+        {"bound", VS_OPTION_NUMBER, &s->bound, "X", "allow this relative error instead of the element type's"},
         {"kappa", VS_OPTION_FLAG, &s->kappa, NULL, "measure how much the terms of the Gram sums cancel"},
-        {"poison", VS_OPTION_TEXT, &poison, "nan|inf", "put one into sample 0: its norm, and no other, must show it"},
+        {"poison", VS_OPTION_TEXT, &poison, "nan|inf|nan-g|inf-g",
+         "put one into sample 0 of A, or of G: its norm, and no other, must show it"},
         {"results", VS_OPTION_TEXT, &s->results, "FILE", "write a row of CSV for each result to this new file"},
         {0},
     };
@@ -151,6 +165,6 @@ int vs_norm_settings_complete(struct vs_norm_settings *s, const struct vs_device
     const struct vs_sizes width = {1, {gpu ? 2048 : 512}};
     if (!s->d.count) s->d = width;
     if (!s->p.count) s->p = width;
-    if (!s->dtypes.count) s->dtypes = (struct vs_texts){1, {gpu ? "bf16" : "fp32"}};
+    if (!s->dtypes.count) s->dtypes = (struct vs_texts){.count = 1, .value = {gpu ? "bf16" : "fp32"}};
     return vs_norm_settings_visit(s, check_list, NULL);
 }

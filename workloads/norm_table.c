@@ -63,6 +63,9 @@ static void print_line(const struct vs_norm_row *row, const struct speed *speed)
     cell(5, "%.0f", speed->fraction * 100);
     printf("%s", isnan(speed->fraction) ? " " : "%");
     cell(9, "%.1e", o->error);
+    if (!isnan(o->kappa)) printf("  kappa %.3g", o->kappa);
+    if (o->recomputed > 0)
+        printf("  %lld sample%s computed again from the gradient", o->recomputed, o->recomputed == 1 ? "" : "s");
     if (o->status != VS_NORM_ok) printf("  %s", vs_norm_status_name(o->status));
     printf("\n");
     fflush(stdout);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES_MAX = 2000 }; /* where the time decides */
-
 static int run_set(const struct vs_norm_job *job, const struct vs_norms_layer *layers, unsigned *recomputed,
                    void *stream)
 {
@@ -79,19 +77,19 @@ static int sample(const struct vs_norm_job *job, void *graph, size_t wanted, dou
                   struct vs_norm_samples *out)
 {
     const struct vs_norm_case *c = job->c;
-    size_t most = wanted ? wanted : SAMPLES_MAX, n = 0;
-    double *ms = calloc(most, sizeof *ms), total = 0, sets = (double)c->sets;
-    int err = ms ? c->device->clear(c->norms.data, c->norms.bytes) : -ENOMEM;
+    size_t most = wanted ? wanted : VS_NORM_SAMPLES_MAX, n = 0;
+    double *ms = job->ms, total = 0, sets = (double)c->sets;
+    int err = c->device->clear(c->norms.data, c->norms.bytes);
     while (!err && n < most && (wanted || n < least || total < seconds * 1e3)) {
         err = one_sample(job, graph, &ms[n]);
         total += ms[n++];
     }
     if (!err) err = compare(job);
     if (!err) {
+        long long grown = vs_resident_growth(&job->before); /* sorting takes memory, too */
         qsort(ms, n, sizeof *ms, ascending);
-        *out = (struct vs_norm_samples){n, (ms[(n - 1) / 2] + ms[n / 2]) / 2 / sets, ms[0] / sets};
+        *out = (struct vs_norm_samples){n, (ms[(n - 1) / 2] + ms[n / 2]) / 2 / sets, ms[0] / sets, grown};
     }
-    free(ms);
     return err;
 }
 

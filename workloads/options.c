@@ -11,6 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHOWN = 256 }; /* room for a word in a message; the rest is cut */
+
+const char *vs_option_shown(const char *word, char *text, size_t bytes)
+{
+    size_t n = 0;
+    for (; *word && n + 5 <= bytes; word++)
+        n += (size_t)sprintf(text + n, *word >= ' ' && *word <= '~' ? "%c" : "\\x%02x", (unsigned char)*word);
+    text[n] = 0;
+    return text;
+}
+
 static size_t distance(const char *a, const char *b) /* edits from one word to the other */
 {
     size_t row[64], n = strlen(b);
@@ -30,6 +41,7 @@ static size_t distance(const char *a, const char *b) /* edits from one word to t
 
 static int unknown(const struct vs_option *table, const char *workload, const char *name)
 {
+    char shown[SHOWN];
     const char *nearest = NULL;
     size_t least = 3; /* further off is no help */
     for (; table->name; table++)
@@ -37,7 +49,7 @@ static int unknown(const struct vs_option *table, const char *workload, const ch
             least = distance(name, table->name);
             nearest = table->name;
         }
-    fprintf(stderr, "%s: there is no option --%s", workload, name);
+    fprintf(stderr, "%s: there is no option --%s", workload, vs_option_shown(name, shown, sizeof shown));
     if (nearest) fprintf(stderr, "; did you mean --%s?", nearest);
     fprintf(stderr, "\n");
     return 2;
@@ -74,10 +86,12 @@ static bool parse_sizes(const char *text, struct vs_sizes *list)
     }
 }
 
-static bool parse_texts(char *text, struct vs_texts *list)
+static bool parse_texts(const char *text, struct vs_texts *list)
 {
     list->count = 0;
-    for (char *word = text;;) {
+    if (strlen(text) >= sizeof list->text) return false;
+    strcpy(list->text, text);
+    for (char *word = list->text;;) {
         char *comma = strchr(word, ',');
         if (comma) *comma = 0;
         if (list->count == VS_LIST_MAX || !*word) return false;
@@ -87,7 +101,7 @@ static bool parse_texts(char *text, struct vs_texts *list)
     }
 }
 
-static bool set(const struct vs_option *o, char *value)
+static bool set(const struct vs_option *o, const char *value)
 {
     char *end;
     switch (o->kind) {
@@ -114,16 +128,17 @@ static int help(const struct vs_option *table, const char *workload, const char 
 
 static int parse_one(const struct vs_option *table, int argc, char **argv, int *at)
 {
-    char *word = argv[*at], *equals = strchr(word, '=');
+    const char *word = argv[*at], *equals = strchr(word, '=');
+    char name[64], shown[SHOWN];
     if (strncmp(word, "--", 2)) {
-        fprintf(stderr, "%s: '%s' is not an option\n", argv[0], word);
+        fprintf(stderr, "%s: '%s' is not an option\n", argv[0], vs_option_shown(word, shown, sizeof shown));
         return 2;
     }
-    if (equals) *equals = 0;
+    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word - 2) : (int)sizeof name, word + 2);
     const struct vs_option *o = table;
-    while (o->name && strcmp(o->name, word + 2)) o++;
-    if (!o->name) return unknown(table, argv[0], word + 2);
-    char *value = equals ? equals + 1 : NULL;
+    while (o->name && strcmp(o->name, name)) o++;
+    if (!o->name) return unknown(table, argv[0], name);
+    const char *value = equals ? equals + 1 : NULL;
     if (o->kind == VS_OPTION_FLAG && value) {
         fprintf(stderr, "%s: --%s takes no value\n", argv[0], o->name);
         return 2;
@@ -136,7 +151,8 @@ static int parse_one(const struct vs_option *table, int argc, char **argv, int *
         value = argv[++*at];
     }
     if (set(o, value)) return 0;
-    fprintf(stderr, "%s: '%s' is no value for --%s (%s: %s)\n", argv[0], value, o->name, o->argument, o->help);
+    fprintf(stderr, "%s: '%s' is no value for --%s (%s: %s)\n", argv[0], vs_option_shown(value, shown, sizeof shown),
+            o->name, o->argument, o->help);
     return 2;
 }
 
