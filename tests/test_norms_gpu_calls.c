@@ -272,7 +272,8 @@ START_TEST(test_measurements)
     ck_assert(expected[0] > 0 && expected[0] < 10 && expected[1] > 0 && expected[1] < 10 && isinf(expected[2]));
     call.workspace_bytes = (size_t)1 << 30;
     g.device->choice(&call, 0, expected);
-    ck_assert(expected[2] > 0 && expected[2] < 10);
+    if (dtype == VS_NORMS_bf16) ck_assert(isinf(expected[2])); /* its gradients are rounded: auto keeps off */
+    else ck_assert(expected[2] > 0 && expected[2] < 10);
     norms_input_drop(&g, &in);
     norms_gpu_close(&g);
 }
