@@ -52,7 +52,8 @@ static __global__ void sum_partials(const double *partial, size_t count, double 
 
 int vs_cuda_sum_partials(const double *partial, size_t B, size_t count, double *n, cudaStream_t stream)
 {
-    return vs_cuda_launch("sum of the partial norms", sum_partials, (unsigned)B, VS_SUM_THREADS, 0, stream, partial, count, n);
+    return vs_cuda_launch("sum of the partial norms", sum_partials, (unsigned)B, VS_SUM_THREADS, 0, stream, partial, count,
+                          n);
 }
 
 int vs_cuda_refuse(int err, const char *text)
@@ -113,7 +114,8 @@ static int cuda_open(void **out)
     if (!err) err = vs_cuda_failed(cudaMalloc(&context->cublas_workspace, CUBLAS_WORKSPACE_BYTES), "memory for cuBLAS");
     if (!err) err = vs_cublas_failed(cublasCreate(&context->cublas), "cublasCreate");
     /* float32 inputs, float32 products, float32 sums: TF32 only where a call says so */
-    if (!err) err = vs_cublas_failed(cublasSetMathMode(context->cublas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION), "cublasSetMathMode");
+    if (!err) err = vs_cublas_failed(cublasSetMathMode(context->cublas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
+                                     "cublasSetMathMode");
     if (err) {
         cuda_close(static_cast<vs_cuda_context *>(context));
         return err;
@@ -199,7 +201,8 @@ static int cuda_stop(void *opaque, void *stream, double *ms)
 static int cuda_capture(void *context, void **stream)
 {
     *stream = context_of(context)->stream;
-    return vs_cuda_failed(cudaStreamBeginCapture(context_of(context)->stream, cudaStreamCaptureModeRelaxed), "start of a capture");
+    return vs_cuda_failed(cudaStreamBeginCapture(context_of(context)->stream, cudaStreamCaptureModeRelaxed),
+                          "start of a capture");
 }
 
 static int cuda_captured(void *context, void **out)

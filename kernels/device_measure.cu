@@ -49,7 +49,8 @@ template <class E> __global__ void randomize(E *X, size_t count, uint64_t seed)
 int fill(void *X, size_t count, vs_norms_dtype dtype, uint64_t seed, cudaStream_t stream)
 {
     auto queue = [&](auto *x) {
-        return vs_cuda_launch("random data", randomize<std::remove_pointer_t<decltype(x)>>, 2048, 256, 0, stream, x, count, seed);
+        return vs_cuda_launch("random data", randomize<std::remove_pointer_t<decltype(x)>>, 2048, 256, 0, stream, x, count,
+                              seed);
     };
     if (dtype == VS_NORMS_bf16) return queue(static_cast<__nv_bfloat16 *>(X));
     if (dtype == VS_NORMS_fp16) return queue(static_cast<__half *>(X));

@@ -145,7 +145,8 @@ template <element E> __global__ void __launch_bounds__(THREADS, 1) gram_split(co
 
 int sm90::launch_gram_split(const gram_parameter &P, const gram_plan &how, element type, cudaStream_t stream)
 {
-    return launch(type == BF16 ? gram_split<BF16> : type == FP16 ? gram_split<FP16> : gram_split<TF32>, P, how.blocks, how.cluster, L::SHARED, stream, "gram: tiles");
+    return launch(type == BF16 ? gram_split<BF16> : type == FP16 ? gram_split<FP16> : gram_split<TF32>, P, how.blocks,
+                  how.cluster, L::SHARED, stream, "gram: tiles");
 }
 
 unsigned sm90::gram_split_resident(vs_cuda_context *context, unsigned cluster)

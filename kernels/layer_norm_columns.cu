@@ -154,11 +154,13 @@ template <class A, vs_layer_norms_kind KIND> int sums(const vs_layer_norms_call 
     int err = vs_check_grid(blocks > row_blocks ? blocks : row_blocks);
     if (err) return err;
     if constexpr (KIND != VS_LAYER_NORMS_bias) {
-        err = vs_cuda_launch("layer norms: statistics of the rows", row_statistics<A, KIND == VS_LAYER_NORMS_layer_norm>, static_cast<unsigned>(row_blocks), THREADS, 0, stream,
+        err = vs_cuda_launch("layer norms: statistics of the rows", row_statistics<A, KIND == VS_LAYER_NORMS_layer_norm>,
+                             static_cast<unsigned>(row_blocks), THREADS, 0, stream,
                               c->A, c->B * c->T, c->p, c->eps, rows);
     }
     if (err) return err;
-    return vs_cuda_launch("layer norms: sums of columns", column_sums<A, KIND>, static_cast<unsigned>(blocks), THREADS, 0, stream,
+    return vs_cuda_launch("layer norms: sums of columns", column_sums<A, KIND>, static_cast<unsigned>(blocks), THREADS, 0,
+                          stream,
                           j);
 }
 
@@ -167,7 +169,8 @@ int squares(const vs_layer_norms_call *c, const double *of, double *partial, dou
     size_t count = vs_ceil_div(c->p, SQUARE_COLUMNS);
     int err = vs_check_grid(c->B * count);
     if (err) return err;
-    err = vs_cuda_launch("layer norms: squares of columns", squares_of_sums, static_cast<unsigned>(c->B * count), THREADS, 0, vs_stream_of(c),
+    err = vs_cuda_launch("layer norms: squares of columns", squares_of_sums, static_cast<unsigned>(c->B * count), THREADS,
+                         0, vs_stream_of(c),
                           of, c->p, static_cast<unsigned>(chunks_of(c)), partial);
     return err ? err : vs_cuda_sum_partials(partial, c->B, count, n, vs_stream_of(c));
 }

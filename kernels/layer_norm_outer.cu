@@ -43,7 +43,8 @@ int rows(const vs_layer_norms_call *c, const void *X, size_t width, double *part
     int err = vs_check_grid(c->B * slices);
     if (err) return err;
     err = vs_with_access(c->dtype, vs_whole_groups(X, c->dtype, width), [&](auto access) {
-        return vs_cuda_launch("layer norms: squares of rows", squares<decltype(access)>, static_cast<unsigned>(c->B * slices), THREADS, 0, vs_stream_of(c),
+        return vs_cuda_launch("layer norms: squares of rows", squares<decltype(access)>,
+                              static_cast<unsigned>(c->B * slices), THREADS, 0, vs_stream_of(c),
                               X, width, static_cast<unsigned>(slices), partial);
     });
     return err ? err : vs_cuda_sum_partials(partial, c->B, slices, out, vs_stream_of(c));
@@ -63,6 +64,7 @@ int vs_layer_outer(const vs_layer_norms_call *c, char *workspace)
     int err = rows(c, c->A, c->d, partial, a);
     if (!err) err = rows(c, c->G, c->p, partial, g);
     if (err) return err;
-    return vs_cuda_launch("layer norms: products of norms", products, static_cast<unsigned>(vs_ceil_div(c->B, THREADS)), THREADS, 0, vs_stream_of(c),
+    return vs_cuda_launch("layer norms: products of norms", products, static_cast<unsigned>(vs_ceil_div(c->B, THREADS)),
+                          THREADS, 0, vs_stream_of(c),
                           a, g, c->B, c->n);
 }

@@ -179,10 +179,12 @@ template <class A> int sum_rows(const vs_layer_norms_call *c, job j, double *n)
     int err = vs_check_grid(c->B * j.chunks * j.column_blocks);
     if (!err) err = vs_check_grid(c->B * j.chunks * parts);
     if (err) return err;
-    err = vs_cuda_launch("layer norms: sums of rows", sum_chunks<A>, static_cast<unsigned>(c->B * j.chunks * j.column_blocks), lanes, 0, vs_stream_of(c),
+    err = vs_cuda_launch("layer norms: sums of rows", sum_chunks<A>,
+                         static_cast<unsigned>(c->B * j.chunks * j.column_blocks), lanes, 0, vs_stream_of(c),
                           j);
     if (!err && parts) {
-        err = vs_cuda_launch("layer norms: ids of several chunks", join_chunks, static_cast<unsigned>(c->B * j.chunks * parts), THREADS, 0, vs_stream_of(c),
+        err = vs_cuda_launch("layer norms: ids of several chunks", join_chunks,
+                             static_cast<unsigned>(c->B * j.chunks * parts), THREADS, 0, vs_stream_of(c),
                               j);
     }
     return err ? err : vs_cuda_sum_partials(j.squares, c->B, j.each, n, vs_stream_of(c));
@@ -204,7 +206,8 @@ int vs_layer_rows(const vs_layer_norms_call *c, const void *X, size_t width, cha
     if (!err) err = vs_check_grid(vs_ceil_div(rows, THREADS));
     if (err) return err;
     place_of *places = reinterpret_cast<place_of *>(workspace + x.places);
-    err = vs_cuda_launch("layer norms: places of ids", number_places, static_cast<unsigned>(vs_ceil_div(rows, THREADS)), THREADS, 0, vs_stream_of(c),
+    err = vs_cuda_launch("layer norms: places of ids", number_places, static_cast<unsigned>(vs_ceil_div(rows, THREADS)),
+                         THREADS, 0, vs_stream_of(c),
                           c->ids, rows, c->T, places);
     if (!err)
         err = vs_cuda_failed(cub::DeviceMergeSort::SortKeys(workspace + x.sorting, x.sorting_bytes, places, rows, before(),

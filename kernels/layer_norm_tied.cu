@@ -104,7 +104,9 @@ int add_tile(const vs_layer_norms_call *c, const tile &x, cublasHandle_t cublas,
     int err = multiply(c, x, cublas, products);
     if (err) return err;
     return vs_with_access(c->dtype, false, [&](auto access) {
-        return vs_cuda_launch("layer norms: inner product of embedding and head", look_up<typename decltype(access)::element>, static_cast<unsigned>(x.samples) * blocks, THREADS, 0, vs_stream_of(c),
+        return vs_cuda_launch("layer norms: inner product of embedding and head",
+                              look_up<typename decltype(access)::element>, static_cast<unsigned>(x.samples) * blocks,
+                              THREADS, 0, vs_stream_of(c),
                               *c, x, products, blocks, slots, partial);
     });
 }
@@ -137,6 +139,7 @@ int vs_layer_tied(const vs_layer_norms_call *c, char *workspace)
             }
     if (!err) err = vs_cuda_sum_partials(partial, c->B, vs_ceil_div(edge, ROWS), cross, vs_stream_of(c));
     if (err) return err;
-    return vs_cuda_launch("layer norms: embedding and head", finish, static_cast<unsigned>(vs_ceil_div(c->B, THREADS)), THREADS, 0, vs_stream_of(c),
+    return vs_cuda_launch("layer norms: embedding and head", finish, static_cast<unsigned>(vs_ceil_div(c->B, THREADS)),
+                          THREADS, 0, vs_stream_of(c),
                           embedding, cross, c->n_head, c->B, c->n);
 }

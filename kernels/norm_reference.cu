@@ -94,7 +94,8 @@ int block(const vs_norms_layer *l, const place_of &at, char *base, double *total
         size_t rows = least(l->T - t, ROWS);
         const double one = 1, before = t ? 1 : 0;
         auto widen = [&](const E *X, size_t width, size_t padded, double *to) {
-            return vs_cuda_launch("reference: float64 inputs", convert<E>, CONVERT_BLOCKS, 256, 0, stream, X, width, rows, padded, to);
+            return vs_cuda_launch("reference: float64 inputs", convert<E>, CONVERT_BLOCKS, 256, 0, stream, X, width, rows,
+                                  padded, to);
         };
         err = widen(a + t * l->d, l->d, at.columns, A);
         if (!err) err = widen(g + t * l->p, l->p, at.rows, G);
