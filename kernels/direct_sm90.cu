@@ -117,18 +117,10 @@ int launch_tiles(const direct_parameter &P, const direct_plan &how, element type
                         : launch_direct_tiles(P, how, type, promoted, stream);
 }
 
-/* Either counts the workspace of the largest launch, or runs all of them. */
-struct pass {
-    const vs_norms_call *call;
-    size_t bytes;
-    bool run, first;
-};
-
 constexpr size_t PARTS_AT = TICKETS * sizeof(unsigned);
 
-int run_list(const launch_list &list, void *argument)
+int run_list(const launch_list &list, pass *all)
 {
-    pass *all = static_cast<pass *>(argument);
     const vs_norms_call *call = all->call;
     cudaStream_t stream = static_cast<cudaStream_t>(call->stream);
     char *workspace = static_cast<char *>(call->workspace);
@@ -139,13 +131,12 @@ int run_list(const launch_list &list, void *argument)
     int err = prepare(list, how, type, all->run, &made);
     size_t table = PARTS_AT + round_up(made.parts * sizeof(part), 256);
     size_t end = table + (list.count > 1 ? round_up(list.count * sizeof(direct_layer), 256) : 0);
-    if (end > all->bytes) all->bytes = end;
+    all->count(end);
     if (all->run && !err) {
         direct_parameter P = {};
         P.one = made.layers[0];
         P.count = static_cast<unsigned>(list.count);
-        P.clear = all->first ? call->recomputed : nullptr;
-        all->first = false;
+        P.clear = all->take_clear();
         P.counters = reinterpret_cast<unsigned *>(workspace);
         P.parts = reinterpret_cast<part *>(workspace + PARTS_AT);
         if (list.count > 1) {
@@ -160,14 +151,12 @@ int run_list(const launch_list &list, void *argument)
 
 size_t workspace_bytes(const vs_norms_call *call)
 {
-    pass all = {call, 0, false, false};
-    return for_each_launch(call, run_list, &all) ? 0 : all.bytes;
+    return count_launches(call, run_list);
 }
 
 int run(const vs_norms_call *call)
 {
-    pass all = {call, 0, true, true};
-    return for_each_launch(call, run_list, &all);
+    return queue_launches(call, run_list);
 }
 
 /* tf32 has no split form here: where tiles leave much of the GPU idle, or are mostly empty, the portable backend, which has

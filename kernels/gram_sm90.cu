@@ -140,16 +140,8 @@ space arrange(const launch_list &list, const prepared &made, const vs_cuda_conte
     return s;
 }
 
-/* Either counts the workspace of the largest launch, or runs all of them. */
-struct pass {
-    const vs_norms_call *call;
-    size_t bytes;
-    bool run, first;
-};
-
-int run_list(const launch_list &list, void *argument)
+int run_list(const launch_list &list, pass *all)
 {
-    pass *all = static_cast<pass *>(argument);
     const vs_norms_call *call = all->call;
     vs_cuda_context *context = vs_cuda_context_of(call);
     cudaStream_t stream = static_cast<cudaStream_t>(call->stream);
@@ -160,13 +152,12 @@ int run_list(const launch_list &list, void *argument)
     if (!made.groups) return vs_cuda_refuse(-ENOMEM, "gram: no host memory for the table of layers");
     int err = prepare(list, how, type, all->run, &made);
     space at = arrange(list, made, context);
-    if (at.end > all->bytes) all->bytes = at.end;
+    all->count(at.end);
     if (all->run && !err) {
         gram_parameter P = {};
         P.one = made.groups[0];
         P.count = static_cast<unsigned>(made.count);
-        P.clear = all->first ? call->recomputed : nullptr;
-        all->first = false;
+        P.clear = all->take_clear();
         P.counters = reinterpret_cast<unsigned *>(workspace);
         P.parts = reinterpret_cast<part *>(workspace + at.parts);
         P.flagged = reinterpret_cast<flagged_sample *>(workspace + at.flagged);
@@ -185,14 +176,12 @@ int run_list(const launch_list &list, void *argument)
 
 size_t workspace_bytes(const vs_norms_call *call)
 {
-    pass all = {call, 0, false, false};
-    return for_each_launch(call, run_list, &all) ? 0 : all.bytes;
+    return count_launches(call, run_list);
 }
 
 int run(const vs_norms_call *call)
 {
-    pass all = {call, 0, true, true};
-    return for_each_launch(call, run_list, &all);
+    return queue_launches(call, run_list);
 }
 
 double seconds(const vs_norms_call *call)

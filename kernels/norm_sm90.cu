@@ -12,14 +12,15 @@
 
 namespace sm90 {
 
-int for_each_launch(const vs_norms_call *call, int (*run)(const launch_list &list, void *argument), void *argument)
+static int for_each_launch(launch_fn *launch, pass *all)
 {
+    const vs_norms_call *call = all->call;
     size_t pieces = 0, at = 0;
     for (size_t i = 0; i < call->count; i++) pieces += (call->layers[i].B + SAMPLES_MAX - 1) / SAMPLES_MAX;
     if (pieces == call->count) { /* the usual case: nothing to cut, perhaps one launch */
         size_t samples = 0;
         for (size_t i = 0; i < call->count; i++) samples += call->layers[i].B;
-        if (samples <= SAMPLES_MAX) return run({call->layers, call->count}, argument);
+        if (samples <= SAMPLES_MAX) return launch({call->layers, call->count}, all);
     }
     vs_norms_layer *cut = new (std::nothrow) vs_norms_layer[pieces];
     if (!cut) return vs_cuda_refuse(-ENOMEM, "no host memory for the table of layers");
@@ -39,11 +40,23 @@ int for_each_launch(const vs_norms_call *call, int (*run)(const launch_list &lis
     for (size_t first = 0; !err && first < pieces;) {
         size_t samples = cut[first].B, count = 1;
         while (first + count < pieces && samples + cut[first + count].B <= SAMPLES_MAX) samples += cut[first + count++].B;
-        err = run({cut + first, count}, argument);
+        err = launch({cut + first, count}, all);
         first += count;
     }
     delete[] cut;
     return err;
+}
+
+size_t count_launches(const vs_norms_call *call, launch_fn *launch)
+{
+    pass all = {call, false, 0, nullptr};
+    return for_each_launch(launch, &all) ? 0 : all.bytes;
+}
+
+int queue_launches(const vs_norms_call *call, launch_fn *launch)
+{
+    pass all = {call, true, 0, call->recomputed};
+    return for_each_launch(launch, &all);
 }
 
 /* The driver's function, found through the runtime: nothing links libcuda. */

@@ -140,8 +140,26 @@ struct launch_list {
     size_t count;
 };
 
-/* Cuts a call into lists that one launch can take, and calls run for each; stops at the first error. */
-int for_each_launch(const vs_norms_call *call, int (*run)(const launch_list &list, void *argument), void *argument);
+/* One way through a call's launches: either counts the workspace of the largest one, or queues all of them. */
+struct pass {
+    const vs_norms_call *call;
+    bool run;
+    size_t bytes;    /* counted */
+    unsigned *clear; /* what the next launch sets to 0: the call's count, once */
+
+    void count(size_t launch_bytes) { bytes = launch_bytes > bytes ? launch_bytes : bytes; }
+    unsigned *take_clear()
+    {
+        unsigned *taken = clear;
+        clear = nullptr;
+        return taken;
+    }
+};
+
+/* A backend's launch of one list. Both cut the call into lists that one launch can take, and stop at the first error. */
+typedef int launch_fn(const launch_list &list, pass *all);
+size_t count_launches(const vs_norms_call *call, launch_fn *launch);
+int queue_launches(const vs_norms_call *call, launch_fn *launch);
 
 element element_of(vs_norms_dtype dtype);
 
