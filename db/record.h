@@ -29,7 +29,7 @@
 #define VS_ALIGNED(bytes) _Alignas(bytes)
 #endif
 
-#define VS_FORMAT_VERSION 1u
+#define VS_FORMAT_VERSION 2u
 #define VS_SLAB_BYTES 65536u /* 1000 allocator events; smaller slabs cost more hand-overs, larger ones more idle memory */
 #define VS_CHUNK_SLABS 16u   /* slabs in one slab file: 1 MiB is created, allocated and pre-faulted in one step */
 #define VS_MAX_CHUNKS 256u
@@ -59,7 +59,7 @@ enum vs_source {
     X(REENTERED, "reentered", "an event raised inside the recorder's own append (a signal handler)")               \
     X(STARTING, "starting", "an event while another thread was still starting the recorder")                       \
     X(CUT, "cut", "a text longer than a record holds was shortened (the event itself is stored)")                  \
-    X(DEPTH, "depth", "ranges nested deeper than the recorder follows")                                            \
+    X(DEPTH, "depth", "ranges or Python calls nested deeper than the recorder follows (their outermost are missing)") \
     X(DROPPED, "dropped", "CUPTI discarded activity records (its buffers were full)")                              \
     X(UNTIMED, "untimed", "CUPTI gave no usable time for an activity (stored with NULL times)")                    \
     X(UNKNOWN, "unknown", "an activity or call of a kind this version does not know")                              \
@@ -68,7 +68,9 @@ enum vs_source {
     X(DAMAGED, "damaged", "records in the log that are truncated or do not match their check")                     \
     X(UNMATCHED, "unmatched", "a free or range end whose beginning was not recorded, or an address handed out twice") \
     X(UNDELIVERED, "undelivered", "launches after the GPU's last report, by a process that died without a word")        \
-    X(GAP, "gap", "intervals in which another tool held CUPTI")
+    X(GAP, "gap", "intervals in which another tool held CUPTI")                                                    \
+    X(FULL, "full", "more different Python stacks or functions than the recorder tells apart: no line is known")    \
+    X(UNREADABLE, "unreadable", "Python frames that could not be read (the interpreter was ending): no line is known")
 
 enum vs_loss {
 #define X(id, name, help) VS_LOST_##id,
@@ -94,9 +96,12 @@ enum vs_loss {
     X(VMM, CUDA, vs_rec_vmm)                  \
     X(ALLOC_FAIL, CUDA, vs_rec_alloc_fail)    \
     X(POOL, CUDA, vs_rec_pool)                \
+    X(LABEL, CUDA, vs_rec_label)              \
     X(CONTEXT, CUDA, vs_rec_context)          \
     X(DEVICE, SAMPLE, vs_rec_device)          \
     X(DEVICE_MEMORY, SAMPLE, vs_rec_device_memory) \
+    X(MEASURE, SAMPLE, vs_rec_measure)        \
+    X(HOST_MEMORY, SAMPLE, vs_rec_host_memory) \
     X(RANGE_BEGIN, NVTX, vs_rec_range_begin)  \
     X(RANGE_END, NVTX, vs_rec_range_end)      \
     X(MARK, NVTX, vs_rec_mark)                \
@@ -114,7 +119,8 @@ enum vs_loss {
     X(API, GPU, vs_rec_api)                   \
     X(OVERHEAD, GPU, vs_rec_overhead)         \
     X(STATIC, GPU, vs_rec_alloc)              \
-    X(LINE, PYTHON, vs_rec_line)
+    X(CODE, PYTHON, vs_rec_code)              \
+    X(STACK, PYTHON, vs_rec_stack)
 
 enum vs_kind {
     VS_K_NONE = 0,
@@ -201,10 +207,16 @@ struct vs_rec_end {
     /* as in struct vs_control, which is deleted after this */
     uint64_t calibrated_ns[VS_NSOURCES];
     uint64_t delivered_ns, gpu_buffer_bytes, host_bytes;
+    uint32_t has_exit_status; /* 0: the next is not known */
+    int32_t exit_status;      /* as given to exit or _exit */
 };
 
-/* One call of c10::reportMemoryUsageToProfiler. flags: 1 = the totals are known. */
-struct vs_rec_torch {
+/* One call of c10::reportMemoryUsageToProfiler. */
+enum vs_torch_flags {
+    VS_TORCH_TOTALS = 1, /* the totals are known */
+    VS_TORCH_STACK = 2   /* the thread's Python stack was looked for: its number follows, 0 = it had no frames */
+};
+struct vs_rec_torch { /* flags: enum vs_torch_flags */
     struct vs_rec h;
     uint64_t seq;
     uint64_t ts_ns;
@@ -213,6 +225,7 @@ struct vs_rec_torch {
     uint64_t allocated; /* the allocator's own running totals after the event */
     uint64_t reserved;
     uint64_t range; /* seq of the thread's innermost open range, 0 = none */
+    uint64_t stack[]; /* VS_TORCH_STACK: number of a vs_rec_stack */
 };
 
 struct vs_rec_oom { /* c10::reportOutOfMemoryToProfiler */
@@ -316,6 +329,18 @@ struct vs_rec_pool { /* a stream-ordered pool, or the device's graph pool (flags
     uint64_t reserved_high_bytes; /* highest since the pool was made; UINT64_MAX = not known */
 };
 
+/* A library said what memory is for: the row that is there gets its category. */
+enum vs_label { VS_LABEL_WORKSPACE = 1 };
+struct vs_rec_label {
+    struct vs_rec h;
+    uint64_t seq;
+    uint64_t ts_ns;
+    uint64_t address;
+    uint64_t bytes; /* 0: not said */
+    uint32_t what;  /* enum vs_label */
+    uint32_t reserved;
+};
+
 struct vs_rec_context { /* the context and all its memory are gone: destroyed, reset, or the last release of a primary */
     struct vs_rec h;
     uint64_t seq;
@@ -332,12 +357,66 @@ struct vs_rec_device {
     char name[];
 };
 
-struct vs_rec_device_memory { /* of the whole device, every process; from NVML */
+enum vs_device_memory_flags {
+    VS_DM_UNSETTLED = 1, /* memory was being taken or given back meanwhile: not in step with the allocations */
+    VS_DM_EARLIER = 2,   /* as it was at ts_ns, before the events that came since */
+    VS_DM_FAILURE = 4    /* right after an allocation failed */
+};
+struct vs_rec_device_memory { /* of the whole device, every process; from NVML. flags: enum vs_device_memory_flags */
     struct vs_rec h;
+    uint64_t seq; /* places it among the allocations: what they come to is compared with it */
     uint64_t ts_ns;
     uint64_t used_bytes;
     uint64_t free_bytes;
     uint64_t process_used_bytes; /* UINT64_MAX = not known */
+    uint64_t others_used_bytes;  /* of all other processes; likewise */
+};
+
+struct vs_rec_host_memory { /* of the process, its memory cgroup and its host. UINT64_MAX = not known */
+    struct vs_rec h;
+    uint64_t ts_ns;
+    uint64_t rss_bytes;
+    uint64_t cgroup_used_bytes;  /* of the group with the tightest limit among its own and those above */
+    uint64_t cgroup_file_bytes;  /* file cache in it, which the kernel gives up first; read when the group is nearly full */
+    uint64_t cgroup_limit_bytes; /* UINT64_MAX = none, or not known */
+    uint64_t cgroup_oom_kills;   /* by the kernel in that group, ever */
+    uint64_t host_available_bytes;
+    uint64_t host_total_bytes;
+};
+
+/* Device memory the driver took for itself during one call: used before and after, when nothing else happened. */
+#define VS_MEASUREDS(X)    \
+    X(CONTEXT, "context") \
+    X(MODULE, "module")   \
+    X(LAUNCH, "launch")   \
+    X(LIMIT, "limit")     \
+    X(STREAM, "stream")   \
+    X(GRAPH, "graph")     \
+    X(CALLS, "calls") /* several that could not be told apart from what else happened */
+enum vs_measured {
+    VS_MEASURED_NONE,
+#define X(id, name) VS_MEASURED_##id,
+    VS_MEASUREDS(X)
+#undef X
+    VS_NMEASURED
+};
+enum vs_measure_flags {
+    VS_MF_UNKNOWN = 1, /* could not be told from what else happened, or there was nobody to ask: the delta is void */
+    VS_MF_PROCESS = 2  /* by what the driver accounts to this process, else to the whole device */
+};
+struct vs_rec_measure { /* flags: enum vs_measure_flags */
+    struct vs_rec h;
+    uint64_t seq;
+    uint64_t ts_ns;
+    uint64_t context;        /* CUcontext it belongs to, 0: not known */
+    int64_t bytes;           /* after - before */
+    uint64_t recorder_bytes; /* of these, CUPTI's for the recording */
+    uint64_t used_bytes;     /* after, as in struct vs_rec_device_memory; UINT64_MAX = not known */
+    uint64_t free_bytes;
+    uint64_t process_used_bytes;
+    uint64_t others_used_bytes;
+    uint32_t what; /* enum vs_measured */
+    uint32_t calls;
 };
 
 enum vs_range_flags { VS_RF_START_END = 1 /* nvtxRangeStart/End: may end on another thread; not a stack */ };
@@ -414,6 +493,7 @@ struct vs_rec_region_name { /* flags: enum vs_region_flags */
 enum vs_comm_op { VS_COMM_CREATE = 1, VS_COMM_SPLIT, VS_COMM_FINALIZE, VS_COMM_DESTROY, VS_COMM_ABORT, VS_COMM_REVOKE };
 struct vs_rec_comm { /* flags: enum vs_comm_op */
     struct vs_rec h;
+    uint64_t seq;
     uint64_t ts_ns;
     uint64_t comm;    /* handle in this process; 0 with an error */
     uint64_t parent;  /* of SPLIT and shrink */
@@ -447,6 +527,7 @@ enum vs_collective {
 enum vs_coll_flags { VS_CF_FROM_NVTX = 1 /* from NCCL's own NVTX payload: no stream, buffers or type */ };
 struct vs_rec_coll_begin { /* before the call is passed on. flags: enum vs_coll_flags */
     struct vs_rec h;
+    uint64_t seq; /* its buffers are memory: which, only the order tells */
     uint64_t id; /* process-wide, from 1 */
     uint64_t ts_ns;
     uint64_t comm;
@@ -543,11 +624,33 @@ struct vs_rec_overhead { /* CUPTI_ACTIVITY_KIND_OVERHEAD */
     uint32_t tid;
 };
 
-struct vs_rec_line { /* reserved for Python lines */
+/* A code object of Python, once. Its line table is decoded by whoever reads: the encoding is CPython's own and depends on
+ * the version. The first record holds both texts and the table's begin, later ones of the same number the rest. */
+enum vs_line_table { VS_LT_PAIRS = 1 /* 3.10 */, VS_LT_LOCATIONS = 2 /* 3.11 on */ };
+struct vs_rec_code { /* flags: enum vs_line_table */
     struct vs_rec h;
-    uint64_t seq;
-    uint64_t string;
+    uint32_t code; /* number within the process, from 1 */
+    uint32_t first_line;
+    uint32_t table_bytes;    /* in all its records */
+    uint32_t table_at;       /* of the part in this record */
+    uint16_t table_part;     /* bytes of it */
+    uint16_t file_bytes;     /* UTF-8, or bytes as the file system gave them; then the function's name, then the table */
+    uint16_t function_bytes;
+    uint16_t reserved;
+    char text[];
 };
+
+/* The frames of a thread when it allocated, innermost first, once. flags: 1 = there were more than the recorder follows. */
+struct vs_rec_stack {
+    struct vs_rec h;
+    uint32_t stack; /* number within the process, from 1 */
+    uint32_t frames;
+    struct vs_stack_frame {
+        uint32_t code;   /* 0: not known */
+        uint32_t offset; /* of the instruction, in bytes from the code's begin */
+    } frame[];
+};
+#define VS_MAX_STACK_FRAMES ((VS_MAX_RECORD_BYTES - 16u) / 8u)
 
 /* ---- storage ---- */
 

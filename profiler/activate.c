@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -74,6 +75,20 @@ static bool wait_for_start(struct vs_state *s)
     return false;
 }
 
+void vs_note_exit_status(int status)
+{
+    if (!vs_log_active())
+        return;
+    vs_state->exit_status = status & 0xff; /* what a parent is told */
+    vs_state->has_exit_status = 1;
+}
+
+static void at_exit(int status, void *unused)
+{
+    (void)unused;
+    vs_note_exit_status(status);
+}
+
 static void start(struct vs_state *s)
 {
     int err;
@@ -94,6 +109,7 @@ static void start(struct vs_state *s)
             sources[i]->fork_child(); /* statics may hold an ancestor's state; in a first process this is a no-op */
     vs_log_started(s->control);
     vs_phase_set(s, VS_PHASE_RUNNING);
+    on_exit(at_exit, NULL);
     err = vs_helper_start();
     if (err) {
         vs_say(VS_SAY_WARN, "not recording: cannot start a thread: %s", strerror(-err));

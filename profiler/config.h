@@ -22,6 +22,7 @@ enum vs_log_level { VS_SAY_SILENT, VS_SAY_WARN, VS_SAY_INFO, VS_SAY_DEBUG };
     X(pool_mb, "POOL_MB", 64, 2, 256, "MiB of memory-backed storage the recorder may use per process")                \
     X(gpu_buffer_mb, "GPU_BUFFER_MB", 64, 4, 800, "MiB of device memory CUPTI may use for kernel records")            \
     X(host_buffer_mb, "HOST_BUFFER_MB", 64, 4, 1024, "MiB of host memory for CUPTI's activity buffers")               \
+    X(python_lines, "PYTHON_LINES", 0, 0, 1, "1: also record the Python stack of each PyTorch allocation")              \
     X(quiet, "QUIET", 0, 0, 1, "1: do not print the closing line")
 
 /* X(field, environment name, default, values in the order of the enum, help) */

@@ -73,6 +73,18 @@ extern struct vs_cu vs_cu; /* constant once vs_driver_fill has returned true */
 extern void *vs_driver_slot[VS_NHOOKS]; /* what a wrapper calls; atomic */
 extern __thread uint32_t vs_driver_depth __attribute__((tls_model("initial-exec")));
 
+/* How much of the driver's memory calls is under way: threads inside in the low half, calls ever begun in the high half.
+ * Equal at two moments, with nobody inside: nothing was taken or given back in between. */
+extern uint64_t vs_driver_calls; /* atomic */
+static inline uint64_t vs_driver_activity(void)
+{
+    return __atomic_load_n(&vs_driver_calls, __ATOMIC_SEQ_CST);
+}
+static inline uint32_t vs_activity_inside(uint64_t activity)
+{
+    return (uint32_t)activity;
+}
+
 bool vs_driver_fill(void);                   /* true: libcuda is in the process and the tables hold its functions */
 void *vs_driver_resolve(enum vs_hook hook);  /* NULL: there is no such function in the process */
 int vs_driver_hook_named(const char *name);  /* -1: not wrapped */
@@ -86,12 +98,21 @@ static inline void *vs_driver_real(enum vs_hook hook)
     return p ? p : vs_driver_resolve(hook);
 }
 
-static inline bool vs_driver_enter(void)
+/* Values of vs_driver_depth. QUIET: the call neither takes nor gives back memory of a device. */
+enum { VS_DEPTH_NONE = 0, VS_DEPTH_COUNTED = 1, VS_DEPTH_QUIET = 2 };
+static inline bool vs_driver_enter_as(uint32_t depth)
 {
     if (vs_driver_depth || vs_marks()->own || !(vs_log_active() || vs_log_wanted()))
         return false;
-    vs_driver_depth = 1;
+    vs_driver_depth = depth;
+    if (depth == VS_DEPTH_COUNTED)
+        __atomic_fetch_add(&vs_driver_calls, (1ull << 32) + 1, __ATOMIC_SEQ_CST);
     return true;
+}
+
+static inline bool vs_driver_enter(void)
+{
+    return vs_driver_enter_as(VS_DEPTH_COUNTED);
 }
 
 #define VS_REAL(name)                                                 \
@@ -102,6 +123,11 @@ static inline bool vs_driver_enter(void)
 #define VS_HOOKED(name, args) \
     VS_REAL(name);            \
     if (!vs_driver_enter())   \
+        return real args
+
+#define VS_HOOKED_AS(depth, name, args) \
+    VS_REAL(name);                      \
+    if (!vs_driver_enter_as(depth))     \
         return real args
 
 /* Must be expanded in the exported function itself. */
@@ -153,16 +179,56 @@ int vs_driver_current_device(void); /* -1: none */
 /* ---- driver_context.c: devices the process uses ---- */
 
 enum { VS_MAX_DEVICES = 64 };
-struct vs_driver_device {
-    bool has_uuid;
-    unsigned char uuid[16];
-};
 /* Appends the device's record the first time. */
 void vs_driver_device_used(int device);
 uint64_t vs_driver_devices(void); /* a bit per ordinal in use */
-const struct vs_driver_device *vs_driver_device(int device);
 /* State of this file and of the pools belongs to one recording: forgotten in a forked child. */
 void vs_driver_check_epoch(void);
+
+bool vs_driver_device_uuid(int device, unsigned char uuid[16]); /* false: the driver does not say */
+
+/* ---- src_device.c: what the driver says of whole devices ---- */
+
+struct vs_device_use { /* bytes; UINT64_MAX: not known */
+    uint64_t used, unused, process, others;
+};
+/* Any thread; some 20 us. false: nobody can be asked (NVML is not there, or not yet). */
+bool vs_device_ask(int device, struct vs_device_use *use);
+void vs_device_failed(int device); /* an allocation was refused: appends a sample */
+void vs_device_attached(void);     /* the driver is starting */
+void vs_device_distrust(void);     /* who NVML says is this process is another: pids of another namespace */
+
+/* ---- driver_measure.c: what the driver takes for itself ---- */
+
+struct vs_measure {
+    struct vs_device_use before;
+    uint64_t activity, began_ns, cost_ns;
+    int device; /* -1: none */
+    bool asked, affordable;
+};
+/* Around the real call, inside the hook. context NULL: the current one. */
+void vs_measure_begin(struct vs_measure *m, int device);
+void vs_measure_end(const struct vs_measure *m, enum vs_measured what, void *context);
+/* Is this the first call of that kind with this function? */
+bool vs_measure_unseen(const void *function, enum vs_measured what);
+/* The quick half of it: true is certain. */
+enum { VS_SEEN_BITS = 13 };
+extern uint64_t vs_measure_seen_keys[1 << VS_SEEN_BITS]; /* atomic */
+static inline uint64_t vs_seen_key(const void *function, enum vs_measured what)
+{
+    return (uint64_t)(uintptr_t)function * 8 + what;
+}
+static inline uint64_t vs_seen_place(uint64_t key)
+{
+    return key * 0x9e3779b97f4a7c15ull >> (64 - VS_SEEN_BITS);
+}
+static inline bool vs_measure_seen(const void *function, enum vs_measured what)
+{
+    uint64_t key = vs_seen_key(function, what);
+    return __atomic_load_n(&vs_measure_seen_keys[vs_seen_place(key)], __ATOMIC_RELAXED) == key;
+}
+void vs_measure_forget(void); /* functions seen: their code goes with the context */
+void vs_measure_tell(int device); /* helper thread, before a sample: that calls were not measured */
 
 /* ---- driver_pool.c ---- */
 

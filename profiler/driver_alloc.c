@@ -80,47 +80,47 @@ static inline int host_memory(int result, void *address, uint64_t bytes, uint8_t
 
 int cuMemAllocHost(void **out, unsigned bytes)
 {
-    VS_HOOKED(cuMemAllocHost, (out, bytes));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemAllocHost, (out, bytes));
     int result = real(out, bytes);
     return host_memory(result, result ? NULL : *out, bytes, 0, VS_CALLER);
 }
 
 int cuMemAllocHost_v2(void **out, size_t bytes)
 {
-    VS_HOOKED(cuMemAllocHost_v2, (out, bytes));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemAllocHost_v2, (out, bytes));
     int result = real(out, bytes);
     return host_memory(result, result ? NULL : *out, bytes, 0, VS_CALLER);
 }
 
 int cuMemHostAlloc(void **out, size_t bytes, unsigned flags)
 {
-    VS_HOOKED(cuMemHostAlloc, (out, bytes, flags));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemHostAlloc, (out, bytes, flags));
     int result = real(out, bytes, flags);
     return host_memory(result, result ? NULL : *out, bytes, 0, VS_CALLER);
 }
 
 int cuMemFreeHost(void *address)
 {
-    VS_HOOKED(cuMemFreeHost, (address));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemFreeHost, (address));
     struct vs_taken t = address ? vs_driver_take() : (struct vs_taken){0, 0};
     return vs_driver_freed(real(address), t, VS_MEM_PINNED, (uint64_t)(uintptr_t)address);
 }
 
 int cuMemHostRegister(void *address, size_t bytes, unsigned flags)
 {
-    VS_HOOKED(cuMemHostRegister, (address, bytes, flags));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemHostRegister, (address, bytes, flags));
     return host_memory(real(address, bytes, flags), address, bytes, VS_AF_REGISTERED, VS_CALLER);
 }
 
 int cuMemHostRegister_v2(void *address, size_t bytes, unsigned flags)
 {
-    VS_HOOKED(cuMemHostRegister_v2, (address, bytes, flags));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemHostRegister_v2, (address, bytes, flags));
     return host_memory(real(address, bytes, flags), address, bytes, VS_AF_REGISTERED, VS_CALLER);
 }
 
 int cuMemHostUnregister(void *address)
 {
-    VS_HOOKED(cuMemHostUnregister, (address));
+    VS_HOOKED_AS(VS_DEPTH_QUIET, cuMemHostUnregister, (address));
     struct vs_taken t = vs_driver_take();
     return vs_driver_freed(real(address), t, VS_MEM_PINNED, (uint64_t)(uintptr_t)address);
 }

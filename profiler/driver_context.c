@@ -11,7 +11,6 @@
 static uint64_t primary[VS_MAX_DEVICES]; /* CUcontext, 0: not seen; atomic */
 static uint64_t used;                    /* a bit per device; atomic */
 static uint32_t epoch;                   /* of the recording all this belongs to; atomic */
-static struct vs_driver_device devices[VS_MAX_DEVICES];
 
 void vs_driver_check_epoch(void)
 {
@@ -22,17 +21,13 @@ void vs_driver_check_epoch(void)
         __atomic_store_n(&used, 0, __ATOMIC_RELAXED);
         memset(primary, 0, sizeof primary);
         vs_driver_pool_forget();
+        vs_measure_forget();
     }
 }
 
 uint64_t vs_driver_devices(void)
 {
     return __atomic_load_n(&used, __ATOMIC_ACQUIRE);
-}
-
-const struct vs_driver_device *vs_driver_device(int device)
-{
-    return &devices[device];
 }
 
 /* "0000:3b:00.0" -> domain << 16 | bus << 8 | device */
@@ -49,21 +44,29 @@ static uint32_t parse_pci(const char *text)
     return part[0] << 16 | part[1] << 8 | part[2];
 }
 
+bool vs_driver_device_uuid(int device, unsigned char uuid[16])
+{
+    struct vs_cu_uuid asked;
+    int (*get_uuid)(struct vs_cu_uuid *, int);
+    if (!vs_driver_fill())
+        return false;
+    get_uuid = vs_cu.cuDeviceGetUuid_v2 ? vs_cu.cuDeviceGetUuid_v2 : vs_cu.cuDeviceGetUuid;
+    if (!get_uuid || get_uuid(&asked, device) != VS_CU_SUCCESS)
+        return false;
+    memcpy(uuid, asked.bytes, sizeof asked.bytes);
+    return true;
+}
+
 static void append_device(int device)
 {
     char name[256] = "", pci[32] = "";
-    struct vs_cu_uuid uuid;
+    unsigned char uuid[16] = {0};
     size_t total = 0;
     struct vs_rec_device *r;
-    int (*get_uuid)(struct vs_cu_uuid *, int) = vs_cu.cuDeviceGetUuid_v2 ? vs_cu.cuDeviceGetUuid_v2 : vs_cu.cuDeviceGetUuid;
 
     if (!vs_driver_fill())
         return;
-    memset(&uuid, 0, sizeof uuid);
-    if (get_uuid && get_uuid(&uuid, device) == VS_CU_SUCCESS) {
-        memcpy(devices[device].uuid, uuid.bytes, sizeof uuid.bytes);
-        devices[device].has_uuid = true;
-    }
+    vs_driver_device_uuid(device, uuid);
     if (!vs_cu.cuDeviceGetName || vs_cu.cuDeviceGetName(name, sizeof name, device))
         name[0] = 0;
     if (!vs_cu.cuDeviceTotalMem_v2 || vs_cu.cuDeviceTotalMem_v2(&total, device))
@@ -75,7 +78,7 @@ static void append_device(int device)
         return;
     vs_rec_set(r, 0, device);
     r->total_bytes = total;
-    memcpy(r->uuid, uuid.bytes, sizeof uuid.bytes);
+    memcpy(r->uuid, uuid, sizeof uuid);
     r->pci = parse_pci(pci);
     r->name_bytes = (uint32_t)strlen(name);
     memcpy(r->name, name, strlen(name));
@@ -97,17 +100,20 @@ void vs_driver_device_used(int device)
     append_device(device);
     vs_driver_check_epoch(); /* the record may be the process's first */
     __atomic_fetch_and(&described, ~bit, __ATOMIC_RELEASE);
-    __atomic_fetch_or(&used, bit, __ATOMIC_RELEASE); /* after its uuid is there for the helper thread */
+    __atomic_fetch_or(&used, bit, __ATOMIC_RELEASE);
 }
 
 /* ---- beginnings ---- */
 
-static int context_made(int result, int device)
+static int context_made(int result, int device, const struct vs_measure *m, void **out)
 {
     int saved = errno;
     vs_driver_check_epoch();
-    if (result == VS_CU_SUCCESS)
+    if (result == VS_CU_SUCCESS) {
+        if (m)
+            vs_measure_end(m, VS_MEASURED_CONTEXT, *out);
         vs_driver_device_used(device);
+    }
     errno = saved;
     return vs_driver_leave(result);
 }
@@ -115,35 +121,57 @@ static int context_made(int result, int device)
 int cuCtxCreate(void **out, unsigned flags, int device)
 {
     VS_HOOKED(cuCtxCreate, (out, flags, device));
-    return context_made(real(out, flags, device), device);
+    struct vs_measure m;
+    vs_measure_begin(&m, device);
+    return context_made(real(out, flags, device), device, &m, out);
 }
 
 int cuCtxCreate_v2(void **out, unsigned flags, int device)
 {
     VS_HOOKED(cuCtxCreate_v2, (out, flags, device));
-    return context_made(real(out, flags, device), device);
+    struct vs_measure m;
+    vs_measure_begin(&m, device);
+    return context_made(real(out, flags, device), device, &m, out);
 }
 
 int cuCtxCreate_v3(void **out, void *params, int n, unsigned flags, int device)
 {
     VS_HOOKED(cuCtxCreate_v3, (out, params, n, flags, device));
-    return context_made(real(out, params, n, flags, device), device);
+    struct vs_measure m;
+    vs_measure_begin(&m, device);
+    return context_made(real(out, params, n, flags, device), device, &m, out);
 }
 
 int cuCtxCreate_v4(void **out, void *params, unsigned flags, int device)
 {
     VS_HOOKED(cuCtxCreate_v4, (out, params, flags, device));
-    return context_made(real(out, params, flags, device), device);
+    struct vs_measure m;
+    vs_measure_begin(&m, device);
+    return context_made(real(out, params, flags, device), device, &m, out);
+}
+
+/* A primary context is made by the first of many. */
+static bool primary_active(int device)
+{
+    unsigned flags = 0;
+    int active = 1;
+    return !vs_driver_fill() || !vs_cu.cuDevicePrimaryCtxGetState ||
+           vs_cu.cuDevicePrimaryCtxGetState(device, &flags, &active) || active;
 }
 
 int cuDevicePrimaryCtxRetain(void **out, int device)
 {
     VS_HOOKED(cuDevicePrimaryCtxRetain, (out, device));
-    int result = real(out, device);
+    struct vs_measure m;
+    bool makes = !primary_active(device);
+    int result;
+    if (makes)
+        vs_measure_begin(&m, device);
+    result = real(out, device);
     vs_driver_check_epoch();
     if (result == VS_CU_SUCCESS && device >= 0 && device < VS_MAX_DEVICES)
         __atomic_store_n(&primary[device], (uint64_t)(uintptr_t)*out, __ATOMIC_RELAXED);
-    return context_made(result, device);
+    return context_made(result, device, makes ? &m : NULL, out);
 }
 
 /* ---- endings ---- */

@@ -76,15 +76,20 @@ static inline int graph_ran(int result)
     return vs_driver_leave(result);
 }
 
+static inline uint32_t graph_depth(void)
+{
+    return vs_driver_pool_any_graphs() ? VS_DEPTH_COUNTED : VS_DEPTH_QUIET;
+}
+
 int cuGraphLaunch(void *graph, void *stream)
 {
-    VS_HOOKED(cuGraphLaunch, (graph, stream));
+    VS_HOOKED_AS(graph_depth(), cuGraphLaunch, (graph, stream));
     return graph_ran(real(graph, stream));
 }
 
 int cuGraphLaunch_ptsz(void *graph, void *stream)
 {
-    VS_HOOKED(cuGraphLaunch_ptsz, (graph, stream));
+    VS_HOOKED_AS(graph_depth(), cuGraphLaunch_ptsz, (graph, stream));
     return graph_ran(real(graph, stream));
 }
 

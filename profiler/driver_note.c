@@ -68,6 +68,8 @@ int vs_driver_leave(int result)
 {
     if (__atomic_load_n(&orphan_count, __ATOMIC_RELAXED))
         adopt_orphans();
+    if (vs_driver_depth == VS_DEPTH_COUNTED) /* not after a fork: there all calls are forgotten */
+        __atomic_fetch_sub(&vs_driver_calls, 1, __ATOMIC_SEQ_CST);
     vs_driver_depth = 0;
     return result;
 }
@@ -122,6 +124,7 @@ void vs_driver_failed(int result, const struct vs_driver_alloc *a)
     r->memory = a->memory;
     r->error = result;
     vs_log_commit(r);
+    vs_device_failed(device);
 }
 
 static void append_alloc(const struct vs_driver_alloc *a)
@@ -268,6 +271,8 @@ int vs_driver_vmm_ended(int result, struct vs_taken t, const struct vs_driver_vm
 int vs_driver_context_ended(int result, struct vs_taken t, bool gone, int device, uint64_t context)
 {
     int saved = errno;
+    if (!result && gone)
+        vs_measure_forget();
     if (result || !gone) {
         vs_driver_undo(t);
     } else if (t.seq && vs_log_active()) {

@@ -40,6 +40,13 @@ void vs_helper_wake(void)
     wake(&vs_state->helper_wake);
 }
 
+static uint32_t look_at_once; /* atomic */
+void vs_helper_look(void)
+{
+    __atomic_store_n(&look_at_once, 1, __ATOMIC_RELEASE);
+    vs_helper_wake();
+}
+
 void vs_writer_wake(void)
 {
     wake(&vs_state->writer_wake);
@@ -105,7 +112,7 @@ static void serve(struct vs_state *s, uint32_t epoch)
         uint32_t seen = __atomic_load_n(&s->helper_wake, __ATOMIC_ACQUIRE);
         uint64_t now = vs_now(), next;
         keep_slabs_ready(s);
-        if (due(&look, now))
+        if ((__atomic_exchange_n(&look_at_once, 0, __ATOMIC_ACQUIRE) && look.every_ns) || due(&look, now))
             for (i = 0; i < NSOURCES; i++)
                 if (sources[i]->sample)
                     sources[i]->sample();

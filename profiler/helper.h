@@ -10,6 +10,8 @@
 
 /* From any thread; one futex call at most, which does not wait. */
 void vs_helper_wake(void);
+/* Wakes it, and the sources sample at once. */
+void vs_helper_look(void);
 void vs_writer_wake(void);
 
 /* log.c: called by the constructor, and when a process has its control file. */

@@ -235,6 +235,13 @@ VS_HOT uint64_t vs_log_seq(void)
     return c ? __atomic_fetch_add(&c->seq_next, 1, __ATOMIC_RELAXED) : 0;
 }
 
+uint64_t vs_log_seq_next(void)
+{
+    struct vs_state *s = vs_state;
+    struct vs_control *c = s ? __atomic_load_n(&s->control, __ATOMIC_RELAXED) : NULL;
+    return c ? __atomic_load_n(&c->seq_next, __ATOMIC_RELAXED) : 0;
+}
+
 bool vs_log_active(void)
 {
     return vs_log_epoch() != 0;
@@ -263,6 +270,11 @@ void vs_log_set_gpu_buffer(uint64_t bytes)
 {
     if (vs_log_active())
         __atomic_store_n(&vs_state->control->gpu_buffer_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+uint64_t vs_log_gpu_buffer(void)
+{
+    return vs_log_active() ? __atomic_load_n(&vs_state->control->gpu_buffer_bytes, __ATOMIC_RELAXED) : 0;
 }
 
 uint32_t vs_log_thread(void)

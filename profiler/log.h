@@ -42,6 +42,7 @@ void vs_rec_set(void *record, uint8_t flags, int device);
 
 /* Next lifetime number. Every number taken must be published in a record (an UNDO one if need be). */
 uint64_t vs_log_seq(void);
+uint64_t vs_log_seq_next(void); /* the number that comes next; it is not taken */
 
 /* Is this process recording (active and not switched off)? A plain load or two: callers may skip work early. */
 bool vs_log_active(void);
@@ -66,6 +67,7 @@ void vs_log_meta(const char *key, const char *value);
 /* What the control file tells about CUPTI: GPU records up to `ns` have arrived; device memory its buffers take. */
 void vs_log_set_delivered(uint64_t ns);
 void vs_log_set_gpu_buffer(uint64_t bytes);
+uint64_t vs_log_gpu_buffer(void);
 
 /* ---- per-thread state that records refer to ---- */
 

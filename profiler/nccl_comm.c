@@ -57,6 +57,7 @@ void vs_nccl_record_comm(const struct vs_nccl_new *n, int result, bool ready)
     if (!r)
         return;
     vs_rec_set(r, n->op, device);
+    r->seq = vs_log_seq();
     r->ts_ns = n->ts_ns;
     r->comm = (uint64_t)(uintptr_t)n->comm;
     r->parent = (uint64_t)(uintptr_t)n->parent;
@@ -203,6 +204,7 @@ static void record_end(uint8_t op, vs_nccl_comm comm, int result)
     if (!r)
         return;
     vs_rec_set(r, op, known.device);
+    r->seq = vs_log_seq();
     r->ts_ns = vs_now();
     r->comm = (uint64_t)(uintptr_t)comm;
     r->id_hash = known.hash;

@@ -101,6 +101,7 @@ static uint64_t collective(unsigned schema, const struct vs_nvtx_payload *p, uin
         return 0;
     vs_rec_set(r, VS_CF_FROM_NVTX, -1);
     id = r->id = vs_nccl_next_id();
+    r->seq = vs_log_seq();
     r->ts_ns = ts_ns;
     r->comm = c.comm;
     r->bytes = c.bytes;
@@ -148,6 +149,7 @@ static void communicator(unsigned schema, const struct vs_nvtx_payload *p, uint6
     if (!r)
         return;
     vs_rec_set(r, op, s.device);
+    r->seq = vs_log_seq();
     r->ts_ns = ts_ns;
     r->comm = s.comm;
     r->parent = s.parent;

@@ -108,15 +108,17 @@ static void say_next_command(void)
 
 /* _exit skips destructors; Python's os._exit, which ends every multiprocessing worker, is such a call. Not in a vfork
  * child: it shares our memory and is not this process. */
-static void end_without_destructors(void)
+static void end_without_destructors(int status)
 {
-    if (vs_log_active() && vs_state->control->pid == (uint32_t)syscall(SYS_getpid))
-        vs_activate_end();
+    if (!vs_log_active() || vs_state->control->pid != (uint32_t)syscall(SYS_getpid))
+        return;
+    vs_note_exit_status(status);
+    vs_activate_end();
 }
 
 VS_EXPORT __attribute__((noreturn)) void _exit(int status)
 {
-    end_without_destructors();
+    end_without_destructors(status);
     for (;;)
         syscall(SYS_exit_group, status);
 }

@@ -20,7 +20,7 @@ struct vs_source_ops {
 };
 
 /* The list. */
-#define VS_SOURCE_LIST(X) X(process) X(driver) X(device) X(cupti) X(nvtx) X(nccl) X(torch)
+#define VS_SOURCE_LIST(X) X(process) X(driver) X(device) X(host) X(cupti) X(nvtx) X(nccl) X(torch) X(python) X(cublas)
 
 #define X(name) extern const struct vs_source_ops vs_source_##name;
 VS_SOURCE_LIST(X)

@@ -5,6 +5,7 @@
  * Must never call the driver before it is initialised, nor after the program has begun to end.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "driver.h"
 #include "source.h"
@@ -29,6 +30,7 @@ static void note_version(void)
 void vs_driver_attached(void)
 {
     note_version();
+    vs_device_attached();
 }
 
 static void drain(void)
@@ -42,7 +44,12 @@ static void drain(void)
 
 static void fork_child(void)
 {
-    vs_driver_depth = 0;
+    static pid_t owner;
+    if (owner && owner != getpid()) { /* calls that were under way on the parent's threads never end here */
+        vs_driver_depth = 0;
+        __atomic_store_n(&vs_driver_calls, 0, __ATOMIC_RELAXED);
+    }
+    owner = getpid();
     vs_driver_check_epoch();
 }
 

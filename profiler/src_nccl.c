@@ -273,6 +273,7 @@ static uint64_t begin_call(const struct call *c)
         return 0;
     vs_rec_set(r, 0, known.device);
     id = r->id = vs_nccl_next_id();
+    r->seq = vs_log_seq();
     r->ts_ns = vs_now();
     r->comm = (uint64_t)(uintptr_t)c->comm;
     r->send_address = (uint64_t)(uintptr_t)c->send;

@@ -2,7 +2,7 @@
  *
  * src_torch.c: PyTorch's caching allocator. Stands in front of two C++ functions of libc10.so that the allocator calls at
  * every allocation, free and out-of-memory; records the event and passes the call on, so that torch.profiler still gets it.
- * Must never lock, wait or call CUDA, torch or Python: the allocator's mutex is held around every call.
+ * Must never lock, wait or call CUDA, torch or Python code: the allocator's mutex is held around every call.
  *
  * The names are the mangled ones of all ABI forms PyTorch has used: the totals were int64_t, then size_t; before that
  * there were none. c10::Device is two bytes passed by value.
@@ -14,6 +14,7 @@
 #include "log.h"
 #include "lookup.h"
 #include "source.h"
+#include "src_python.h"
 
 struct c10_device {
     int8_t type;  /* c10::DeviceType */
@@ -52,9 +53,15 @@ static inline void *forward_to(struct forward *f, const void *caller)
 static inline void record_usage(void *ptr, int64_t bytes, uint64_t allocated, uint64_t reserved, uint8_t totals,
                                 int index)
 {
-    struct vs_rec_torch *r = vs_log_begin(VS_K_TORCH, sizeof *r);
+    uint64_t stack;
+    bool asked = unlikely(vs_python_wanted) && bytes > 0, known = asked && vs_python_stack(&stack);
+    struct vs_rec_torch *r = vs_log_begin(VS_K_TORCH, known ? sizeof *r + sizeof stack : sizeof *r);
     if (unlikely(!r)) return;
-    vs_rec_set(r, totals, index);
+    vs_rec_set(r, known ? totals | VS_TORCH_STACK : totals, index);
+    if (unlikely(vs_python_wanted)) {
+        if (known) r->stack[0] = stack;
+        else if (bytes > 0 && !asked) vs_python_missed(); /* wanted since this event began the recording */
+    }
     r->seq = vs_log_seq();
     r->ts_ns = vs_now();
     r->address = (uint64_t)(uintptr_t)ptr;
@@ -95,7 +102,7 @@ static void record_oom(int64_t bytes, uint64_t allocated, uint64_t reserved, int
         static struct forward f = {.name = NAME_USAGE(types)};                                                         \
         void (*real)(void *, int64_t, total_t, total_t, struct c10_device);                                            \
         if (device.type == C10_CUDA)                                                                                   \
-            record_usage(ptr, bytes, (uint64_t)allocated, (uint64_t)reserved, 1, device.index);                        \
+            record_usage(ptr, bytes, (uint64_t)allocated, (uint64_t)reserved, VS_TORCH_TOTALS, device.index);                        \
         *(void **)&real = forward_to(&f, __builtin_return_address(0));                                                 \
         if (real && real != vs_torch_usage_##form) real(ptr, bytes, allocated, reserved, device);                      \
     }

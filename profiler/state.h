@@ -39,6 +39,8 @@ struct vs_state {
     uint32_t helper_wake, writer_wake; /* futex words */
     uint32_t stop;       /* futex word: enum vs_stop */
     uint32_t helper_done, writer_done; /* futex words */
+    uint32_t has_exit_status;          /* as in struct vs_rec_end */
+    int32_t exit_status;
 };
 enum vs_stop { VS_STOP_NO = 0, VS_STOP_SOURCES = 1, VS_STOP_ALL = 2 };
 
@@ -47,6 +49,8 @@ extern struct vs_state *vs_state;
 
 /* Makes the process active if it is wanted. true: recording (maybe because another thread has just done it). Bounded. */
 bool vs_activate(void);
+/* The process says with what status it ends: exit's handlers are told, and _exit is ours. */
+void vs_note_exit_status(int status);
 void vs_phase_set(struct vs_state *s, enum vs_phase phase);
 
 /* helper.c: starts the two threads of the recorder. 0 or -errno. */

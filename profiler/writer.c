@@ -230,6 +230,8 @@ static void write_end(struct vs_state *s, struct log_file *f)
     r->delivered_ns = s->control->delivered_ns;
     r->gpu_buffer_bytes = s->control->gpu_buffer_bytes;
     r->host_bytes = s->control->host_bytes;
+    r->has_exit_status = s->has_exit_status;
+    r->exit_status = s->exit_status;
     r->h.check = vs_check(r, sizeof *r);
     frame.head = (struct vs_frame){.magic = VS_FRAME_MAGIC,
                                    .serial = __atomic_add_fetch(&s->next_serial, 1, __ATOMIC_RELAXED),
