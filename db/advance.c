@@ -92,11 +92,13 @@ static void close_process(struct vs_process *p)
     vs_memory_mend(p);
     vs_order_skip_missing(&p->order);
     vs_names_finish(p);
+    vs_lines_finish(p);
     if (!p->end_seen) p->ended = VS_KILLED;
     vs_ranges_write(p);
     vs_gpu_finish(p);
     vs_ranges_finish(p);
     vs_nccl_finish(p);
+    vs_passes_finish(p);
     vs_summary_snapshot(p, p->lifetime_ns > p->end_ns ? p->lifetime_ns : p->end_ns, "end of process");
     p->final = p->changed = true;
 }

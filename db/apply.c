@@ -49,9 +49,12 @@ static const struct {
     [VS_K_VMM] = {vs_apply_vmm, NUMBERED, 0},
     [VS_K_ALLOC_FAIL] = {vs_apply_alloc_fail, AFTER, offsetof(struct vs_rec_alloc_fail, range)},
     [VS_K_POOL] = {vs_apply_pool, AFTER, 0},
+    [VS_K_LABEL] = {vs_apply_label, NUMBERED, 0},
     [VS_K_CONTEXT] = {vs_apply_context, NUMBERED, 0},
     [VS_K_DEVICE] = {vs_apply_device, AT_ONCE, 0},
-    [VS_K_DEVICE_MEMORY] = {vs_apply_device_memory, AT_ONCE, 0},
+    [VS_K_DEVICE_MEMORY] = {vs_apply_device_memory, NUMBERED, 0},
+    [VS_K_MEASURE] = {vs_apply_measure, NUMBERED, 0},
+    [VS_K_HOST_MEMORY] = {vs_apply_host_memory, AT_ONCE, 0},
     [VS_K_RANGE_BEGIN] = {vs_apply_range_begin, NUMBERED, 0},
     [VS_K_RANGE_END] = {vs_apply_range_end, NUMBERED, 0},
     [VS_K_MARK] = {vs_apply_mark, AFTER, offsetof(struct vs_rec_mark, range)},
@@ -59,8 +62,8 @@ static const struct {
     [VS_K_REGION] = {vs_apply_region, NUMBERED, 0},
     [VS_K_REGION_FREE] = {vs_apply_region_free, NUMBERED, 0},
     [VS_K_REGION_NAME] = {vs_apply_region_name, NUMBERED, 0},
-    [VS_K_COMM] = {vs_apply_comm, AT_ONCE, 0},
-    [VS_K_COLL_BEGIN] = {vs_apply_coll_begin, AT_ONCE, 0},
+    [VS_K_COMM] = {vs_apply_comm, NUMBERED, 0},
+    [VS_K_COLL_BEGIN] = {vs_apply_coll_begin, NUMBERED, 0},
     [VS_K_COLL_END] = {vs_apply_coll_end, AT_ONCE, 0},
     [VS_K_NCCL_LABEL] = {vs_apply_nccl_label, NUMBERED, 0},
     [VS_K_LAUNCH] = {vs_apply_launch, AFTER, offsetof(struct vs_rec_launch, range)},
@@ -69,7 +72,8 @@ static const struct {
     [VS_K_API] = {vs_apply_api, AT_ONCE, 0},
     [VS_K_OVERHEAD] = {vs_apply_overhead, AT_ONCE, 0},
     [VS_K_STATIC] = {vs_apply_static, AT_ONCE, 0},
-    [VS_K_LINE] = {nothing, AT_ONCE, 0}, /* reserved */
+    [VS_K_CODE] = {vs_apply_code, AT_ONCE, 0},
+    [VS_K_STACK] = {vs_apply_stack, AT_ONCE, 0},
 };
 
 bool vs_record_plausible(const struct vs_rec *rec, size_t room)
@@ -164,7 +168,10 @@ void vs_process_free(struct vs_process *p)
     vs_order_free(&p->order);
     vs_gpu_free(p);
     vs_ranges_free(p);
+    vs_passes_free(p);
     vs_live_free(p);
+    vs_lines_free(p);
+    vs_account_free(p);
     vs_nccl_free(p);
     vs_series_free(&p->series);
     vs_names_free(p);

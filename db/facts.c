@@ -97,6 +97,7 @@ void vs_facts_thread(struct vs_process *p, uint32_t number, uint32_t tid, const 
         vs_process_check(p, vs_id_map_put(&p->tids, tid, t));
     }
     if (name) {
+        p->passes.by_thread = 0; /* its name says what it is */
         char *clean = vs_names_copy(p, name, (uint32_t)strnlen(name, bytes));
         if (clean) snprintf(t->name, sizeof t->name, "%s", clean);
         free(clean);
@@ -172,13 +173,14 @@ void vs_apply_device(struct vs_process *p, const struct vs_rec *rec)
 void vs_apply_device_memory(struct vs_process *p, const struct vs_rec *rec)
 {
     const struct vs_rec_device_memory *r = (const void *)rec;
-    int64_t ts = vs_process_time(p, r->ts_ns);
+    int64_t ts = vs_process_sampled(p, r->ts_ns);
     int device = rec->device < 0 ? -1 : rec->device;
     p->changed = true;
     VS_PUT(p->store, VS_ST_DEVICE_SAMPLE, vs_int(p->id), vs_int(device), vs_int(ts), vs_int(vs_known(r->used_bytes)),
            vs_int(vs_known(r->free_bytes)), vs_int(vs_known(r->process_used_bytes)));
     if (r->used_bytes < VS_MAX_PIECE_BYTES)
         vs_process_check(p, vs_series_set(&p->series, device, VS_SE_DRIVER_USED, (int64_t)r->used_bytes, ts));
+    vs_account_sample(p, r, ts);
 }
 
 static struct vs_value number_fact(const struct vs_process *p, const char *key)
@@ -207,7 +209,18 @@ static int64_t overhead(const struct vs_process *p)
     uint64_t ns = 0;
     for (int s = 0; s < VS_NSOURCES; s++) ns += each ? p->stored[s] * each[s] : 0;
     for (int i = 0; i < 16; i++) ns += p->overhead_ns[i];
+    const char *lines = vs_facts_get(p, "python_lines_ns"); /* walks along Python frames append little, and cost all the same */
+    if (lines) ns += strtoull(lines, NULL, 10);
     return each || p->gpu.traced ? vs_whole(ns) : VS_NONE;
+}
+
+/* Its helper thread stamps the control file, also when the program does nothing. */
+static int64_t alive(const struct vs_process *p, int64_t end)
+{
+    bool stamped = p->counters.control && p->ended == VS_KILLED;
+    int64_t beat = stamped ? vs_whole(p->counters.heartbeat_ns) : 0;
+    if (beat > end && beat < INT64_MAX / 2) return beat;
+    return end ? end : VS_NONE;
 }
 
 void vs_facts_write(struct vs_process *p)
@@ -218,6 +231,7 @@ void vs_facts_write(struct vs_process *p)
     uint64_t host_bytes = p->end_seen ? p->end.host_bytes : c->host_bytes;
     uint64_t gpu_bytes = p->end_seen ? p->end.gpu_buffer_bytes : c->gpu_buffer_bytes;
     int64_t end = p->end_ns > p->lifetime_ns ? p->end_ns : p->lifetime_ns;
+    int64_t event = p->event_ns > p->lifetime_ns ? p->event_ns : p->lifetime_ns;
     VS_PUT(p->store, VS_ST_PROCESS, vs_int(p->id), vs_text(p->who.host), vs_int(p->who.pid),
            number_fact(p, "parent_pid"), number_fact(p, "rank"), number_fact(p, "local_rank"),
            number_fact(p, "world_size"), text_fact(p, "launcher"), text_fact(p, "command_line"),
@@ -225,7 +239,9 @@ void vs_facts_write(struct vs_process *p)
            vs_int(p->who.start_real_ns), vs_int(end ? end : VS_NONE), vs_text(ended[p->ended]),
            vs_int(vs_nonzero(vs_facts_delivered(p))), text_fact(p, "driver_version"), text_fact(p, "cupti_version"),
            text_fact(p, "nccl_version"), vs_int((int64_t)p->log_at), vs_int(known ? vs_whole(host_bytes) : VS_NONE),
-           vs_int(vs_nonzero(gpu_bytes)), vs_int(overhead(p)));
+           vs_int(vs_nonzero(gpu_bytes)), vs_int(overhead(p)),
+           vs_int(p->end_seen && p->end.has_exit_status ? p->end.exit_status : VS_NONE), vs_int(vs_nonzero((uint64_t)event)),
+           vs_int(alive(p, end)), vs_int(VS_NONE));
 }
 
 void vs_facts_free(struct vs_process *p)

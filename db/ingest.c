@@ -17,6 +17,7 @@
 #include "folders.h"
 #include "liveness.h"
 #include "log_reader.h"
+#include "run_end.h"
 
 struct known { /* a process with a row */
     int64_t id;
@@ -221,6 +222,7 @@ static int fill(struct vs_ingest *in, const char *run_folder, bool finishing, st
         if (in->known[i].seen || finishing) err = advance_one(in, &in->known[i], &how);
         complete &= in->known[i].final;
     }
+    if (!err && finishing) vs_run_end_apply(in->store, run_folder);
     VS_PUT(in->store, VS_ST_META, vs_text("complete"), vs_text(complete && finishing ? "1" : "0"));
     if (!err && finishing) err = vs_store_index(in->store);
     if (!err) err = vs_store_commit(in->store);

@@ -10,7 +10,7 @@
 
 #include "process.h"
 
-#define WAITING_MAX  131072u /* rows gathered before they are written: 20 MB */
+#define WAITING_MAX  262144u /* rows gathered before they are written: 55 MB */
 #define BLOCK_PIECES 256u
 
 struct vs_piece_block {
@@ -18,13 +18,7 @@ struct vs_piece_block {
     struct vs_piece piece[BLOCK_PIECES];
 };
 
-const char *const vs_category_names[VS_NCATEGORIES] = {NULL,
-#define X(id, name) name,
-                                                       VS_CATEGORIES(X)
-#undef X
-};
-
-static void count(struct vs_process *p, const struct vs_piece *x, int sign, int64_t ts)
+static void count(struct vs_process *p, struct vs_piece *x, int sign, int64_t ts)
 {
     int64_t delta = sign * (int64_t)x->bytes;
     uint64_t range = sign > 0 ? x->alloc_range : 0;
@@ -36,21 +30,7 @@ static void count(struct vs_process *p, const struct vs_piece *x, int sign, int6
         vs_process_check(p, vs_series_change(&p->series, x->device,
                                              x->pool_size ? VS_SE_CUDA_ASYNC_RESERVED : (enum vs_series_id)x->source,
                                              delta, frees, ts, range));
-}
-
-/* A piece that is freed after the peak of its level, and was there at it, is part of what the peak was made of. */
-static void note_peak(struct vs_process *p, const struct vs_piece *x)
-{
-    struct vs_device_series *d;
-    if (!x->in_level || !(d = vs_series_device(&p->series, x->device)) || x->alloc_ts > d->meter[x->level].peak_ts)
-        return;
-    struct vs_group g = {.range = x->alloc_range,
-                         .range_name = x->range_name,
-                         .bytes = (int64_t)x->bytes,
-                         .count = 1,
-                         .source = x->source,
-                         .category = x->category};
-    vs_process_check(p, vs_groups_add(&d->level[x->level].groups, &g));
+    vs_account_count(p, x, sign);
 }
 
 static struct vs_piece *take_spare(struct vs_live *l)
@@ -83,10 +63,41 @@ static void unlink_live(struct vs_live *l, struct vs_piece *x)
     if (x->next) x->next->prev = x->prev;
 }
 
+static void write_row(struct vs_process *p, const struct vs_piece *x)
+{
+    VS_PUT(p->store, VS_ST_ALLOCATION, vs_int(x->id), vs_int(p->id), vs_int(vs_device_or_none(x->device)),
+           vs_text(x->level == VS_LEVEL_HELD ? "held" : "sub"), vs_int(x->parent_id ? x->parent_id : VS_NONE),
+           vs_text(vs_series_names[x->source]), vs_int(x->has_address ? (int64_t)x->address : VS_NONE),
+           vs_int((int64_t)x->bytes), vs_int(x->alloc_ts), vs_int(x->free_ts ? x->free_ts : VS_NONE),
+           vs_int(vs_thread_row(p, x->alloc_thread)), vs_int(x->free_ts ? vs_thread_row(p, x->free_thread) : VS_NONE),
+           vs_int(vs_range_row(p, x->alloc_range)), vs_int(vs_range_row(p, x->free_range)),
+           vs_int(x->source == VS_SE_CUDA_ASYNC && x->pool ? (int64_t)x->pool : VS_NONE), vs_int(x->imported),
+           vs_int(x->flags), vs_text(x->library), vs_text(vs_category_names[x->category]),
+           vs_int(x->name_id ? x->name_id : VS_NONE), vs_int(vs_lines_row(p, x->stack)));
+}
+
+/* What is freed but not settled may be left for later: its row is then written once. passes.c holds fewer than fit. */
+static void write_rows(struct vs_process *p, bool all)
+{
+    struct vs_live *l = &p->live;
+    size_t left = 0;
+    for (size_t i = 0; i < l->nwaiting; i++) {
+        struct vs_piece *x = l->waiting[i];
+        if (x->waits && !all) {
+            l->waiting[left++] = x;
+            continue;
+        }
+        write_row(p, x);
+        x->written = true;
+        if (x->free_ts && !x->waits) give_spare(l, x);
+    }
+    l->nwaiting = left;
+}
+
 static int queue(struct vs_process *p, struct vs_piece *x)
 {
     struct vs_live *l = &p->live;
-    if (l->nwaiting == WAITING_MAX) vs_live_write(p);
+    if (l->nwaiting == WAITING_MAX) write_rows(p, false);
     if (l->nwaiting == l->room) {
         size_t room = l->room ? l->room * 2 : 1024;
         struct vs_piece **waiting = realloc(l->waiting, room * sizeof(*waiting));
@@ -116,6 +127,9 @@ struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what,
     x->alloc_ts = ts;
     x->free_ts = 0;
     x->alloc_thread = p->thread;
+    x->level_ts = ts;
+    x->alloc_pass = vs_passes_now(&p->passes);
+    x->alloc_by = (uint8_t)vs_passes_by(p);
     x->written = false;
     l->unnamed += x->caller != 0;
     x->in_totals = !x->imported && !(x->flags & VS_AF_CAPTURED);
@@ -128,7 +142,10 @@ struct vs_piece *vs_live_open(struct vs_process *p, const struct vs_piece *what,
     x->next = l->first;
     if (l->first) l->first->prev = x;
     l->first = x;
+    if (x->in_level && x->level == VS_LEVEL_SUB) vs_passes_before(p, x, false, ts);
     count(p, x, 1, ts);
+    if (x->in_level && x->level == VS_LEVEL_SUB) vs_passes_after(p, x, ts);
+    if (x->source == VS_SE_TORCH) vs_labels_allocated(p, x);
     p->changed = true;
     return x;
 }
@@ -152,18 +169,31 @@ void vs_live_changed(struct vs_process *p, struct vs_piece *x)
 void vs_live_close(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_t range)
 {
     struct vs_live *l = &p->live;
-    note_peak(p, x);
+    bool program_memory = x->in_level && x->level == VS_LEVEL_SUB;
+    if (program_memory) vs_passes_before(p, x, true, ts);
+    vs_lines_freed(p, x);
     count(p, x, -1, ts);
+    if (program_memory) vs_passes_after(p, x, ts);
     x->free_ts = ts;
     x->free_thread = p->thread;
     x->free_range = range;
     unlink_live(l, x);
     l->unnamed -= x->caller != 0;
     p->changed = true;
-    if (x->written) {
-        write_change(p, x);
-        give_spare(l, x);
-    }
+    if (x->source == VS_SE_TORCH) vs_labels_freed(p, x);
+    if (program_memory) vs_passes_wait(p, x);
+    else vs_live_settle(p, x);
+}
+
+void vs_live_settle(struct vs_process *p, struct vs_piece *x)
+{
+    x->waits = false;
+    x->category = (uint8_t)vs_category_infer(p, x);
+    vs_at_peak_settled(p, x);
+    vs_passes_settled(p, x);
+    if (!x->written) return;
+    write_change(p, x);
+    give_spare(&p->live, x);
 }
 
 /* The same bytes under another label: they leave one series and enter another at this moment. */
@@ -177,6 +207,8 @@ void vs_live_relabel(struct vs_process *p, struct vs_piece *x, uint8_t source, u
     x->source = source;
     x->level = level;
     count(p, x, 1, ts);
+    if (level_too) x->level_ts = ts;
+    if (x->in_level && level == VS_LEVEL_SUB) vs_passes_after(p, x, ts);
     x->in_level = in_level;
     vs_live_changed(p, x);
     p->changed = true;
@@ -206,32 +238,13 @@ void vs_live_name(struct vs_process *p, uint64_t begin, uint64_t end, const char
         p->live.unnamed--;
         if (made_by_nccl(x) && x->source != VS_SE_NCCL) vs_live_relabel(p, x, VS_SE_NCCL, x->level, p->lifetime_ns);
         else vs_live_changed(p, x);
+        vs_account_named(p, x);
     }
-}
-
-static void write_row(struct vs_process *p, const struct vs_piece *x)
-{
-    VS_PUT(p->store, VS_ST_ALLOCATION, vs_int(x->id), vs_int(p->id), vs_int(vs_device_or_none(x->device)),
-           vs_text(x->level == VS_LEVEL_HELD ? "held" : "sub"), vs_int(x->parent_id ? x->parent_id : VS_NONE),
-           vs_text(vs_series_names[x->source]), vs_int(x->has_address ? (int64_t)x->address : VS_NONE),
-           vs_int((int64_t)x->bytes), vs_int(x->alloc_ts), vs_int(x->free_ts ? x->free_ts : VS_NONE),
-           vs_int(vs_thread_row(p, x->alloc_thread)), vs_int(x->free_ts ? vs_thread_row(p, x->free_thread) : VS_NONE),
-           vs_int(vs_range_row(p, x->alloc_range)), vs_int(vs_range_row(p, x->free_range)),
-           vs_int(x->source == VS_SE_CUDA_ASYNC && x->pool ? (int64_t)x->pool : VS_NONE), vs_int(x->imported),
-           vs_int(x->flags), vs_text(x->library), vs_text(vs_category_names[x->category]),
-           vs_int(x->name_id ? x->name_id : VS_NONE));
 }
 
 void vs_live_write(struct vs_process *p)
 {
-    struct vs_live *l = &p->live;
-    for (size_t i = 0; i < l->nwaiting; i++) {
-        struct vs_piece *x = l->waiting[i];
-        write_row(p, x);
-        x->written = true;
-        if (x->free_ts) give_spare(l, x);
-    }
-    l->nwaiting = 0;
+    write_rows(p, true);
 }
 
 struct vs_piece *vs_live_holder(const struct vs_process *p, uint64_t address)

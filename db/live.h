@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "address_map.h"
+#include "category.h"
 #include "id_map.h"
 #include "record.h"
 #include "series.h"
@@ -26,21 +27,18 @@ enum { VS_LEVEL_HELD, VS_LEVEL_SUB };
 #define VS_FLAG_VIRTUAL 16 /* table allocation, column flags */
 #define VS_FLAG_NESTED  32 /* lies in another sub row: not in the totals of level sub again */
 
-/* X(id, name): categories that the first part of a region's name may give */
-#define VS_CATEGORIES(X)                                                                                               \
-    X(PARAMETER, "parameter")                                                                                          \
-    X(GRADIENT, "gradient") X(OPTIMIZER_STATE, "optimizer_state") X(ACTIVATION, "activation")                          \
-        X(COMM_BUFFER, "comm_buffer") X(WORKSPACE, "workspace") X(INPUT, "input") X(TEMPORARY, "temporary")            \
-            X(UNKNOWN, "unknown") X(UNSHARDED_PARAMETER, "unsharded_parameter")                                        \
-                X(UNSHARDED_GRADIENT, "unsharded_gradient")
-enum vs_category {
-    VS_CAT_NONE,
-#define X(id, name) VS_CAT_##id,
-    VS_CATEGORIES(X)
-#undef X
-        VS_NCATEGORIES
+/* What collectives did with a piece: vs_piece.comm. FSDP copies what was gathered into pieces of their own, which are
+ * then UNSHARDED, and pieces that are then REDUCED_FROM into what it reduces. */
+enum vs_comm_use {
+    VS_COMM_GATHERED = 1,  /* filled by an all-gather */
+    VS_COMM_SCATTERS = 2,  /* read by a reduce-scatter */
+    VS_COMM_SCATTERED = 4, /* filled by one */
+    VS_COMM_REDUCED = 8,   /* all-reduced */
+    VS_COMM_OTHER = 16,
+    VS_COMM_COPIED = 32,   /* of GATHERED or SCATTERS: it is a copy of other pieces */
+    VS_COMM_UNSHARDED = 64,
+    VS_COMM_REDUCED_FROM = 128
 };
-extern const char *const vs_category_names[VS_NCATEGORIES]; /* [0] is NULL */
 
 /* One row of table allocation that is live, or waits to be written. */
 struct vs_piece {
@@ -49,6 +47,7 @@ struct vs_piece {
     int64_t heap_id;              /* region: the heap it lies in, 0: none */
     uint64_t address, bytes;
     int64_t alloc_ts, free_ts; /* free_ts 0: live */
+    int64_t level_ts;          /* since when it is of this level */
     uint64_t alloc_range, free_range;
     int64_t range_name; /* string row of the name of alloc_range, 0: none */
     int64_t name_id;    /* string row, 0: none */
@@ -56,14 +55,22 @@ struct vs_piece {
     const char *library;
     uint64_t caller; /* while its library is not known, else 0 */
     uint32_t alloc_thread, free_thread;
+    uint32_t stack; /* Python stack that made it (lines.h), 0: none */
+    uint32_t alloc_pass, free_pass; /* how many backwards had ended (passes.h) */
+    uint8_t alloc_by, free_by;      /* enum vs_by */
+    uint8_t comm;                   /* enum vs_comm_use, added up */
     int8_t device;  /* -1: host */
     uint8_t source; /* enum vs_series_id */
     uint8_t level, category, flags;
     bool imported, has_address;
     bool pool_size; /* what a stream-ordered pool reserves: a row no call made */
+    uint8_t sum;    /* enum vs_sum: what of the account it adds to (account.h) */
+    bool framework; /* held, and the framework hands out blocks of it */
     bool in_totals; /* of its source */
     bool in_level;  /* and of its level */
     bool written;   /* has a row */
+    bool said;      /* its category is the program's word, or a library's */
+    bool waits;     /* freed, but what it was is not decided (passes.h) */
 };
 
 struct vs_physical { /* memory made by cuMemCreate */
@@ -108,6 +115,8 @@ void vs_live_close(struct vs_process *p, struct vs_piece *piece, int64_t ts,
 void vs_live_relabel(struct vs_process *p, struct vs_piece *piece, uint8_t source, uint8_t level, int64_t ts);
 /* A library was mapped there: names what it allocated before that was known. */
 void vs_live_name(struct vs_process *p, uint64_t begin, uint64_t end, const char *library);
+/* What a freed piece was is decided: it joins the groups of peaks and failures and the moments it was live at. */
+void vs_live_settle(struct vs_process *p, struct vs_piece *piece);
 void vs_live_changed(struct vs_process *p, struct vs_piece *piece); /* a column of a written row is another now */
 void vs_live_write(struct vs_process *p);                           /* rows of all that waits */
 /* What a driver allocation by this caller is; fills in its library, or the caller to ask for later. */
@@ -130,6 +139,7 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_region_free(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_nccl_label(struct vs_process *p, const struct vs_rec *rec);
+void vs_apply_label(struct vs_process *p, const struct vs_rec *rec);
 
 #define VS_MAX_PIECE_BYTES ((uint64_t)1 << 56) /* beyond any machine: a record that says more is damaged */
 

@@ -13,6 +13,11 @@ static const uint8_t source_of_memory[VS_NMEMORIES] = {
     [VS_MEM_VMM] = VS_SE_CUDA,
 };
 
+enum vs_series_id vs_memory_source(uint32_t memory)
+{
+    return memory < VS_NMEMORIES ? source_of_memory[memory] : VS_SE_CUDA;
+}
+
 static void close_driver(struct vs_process *p, struct vs_piece *x, int64_t ts, uint64_t range)
 {
     if (x->source == VS_SE_CUDA_ASYNC && p->live.async) p->live.async--;
@@ -80,7 +85,7 @@ void vs_apply_alloc(struct vs_process *p, const struct vs_rec *rec)
         p->stored[VS_SRC_CUDA]--;
         return;
     }
-    add(p, r, source_of_memory[r->memory]);
+    add(p, r, (uint8_t)vs_memory_source(r->memory));
 }
 
 void vs_apply_static(struct vs_process *p, const struct vs_rec *rec)
@@ -124,6 +129,7 @@ void vs_apply_context(struct vs_process *p, const struct vs_rec *rec)
     int64_t ts = vs_process_lifetime(p, r->ts_ns);
     drop_all(p, &p->live.driver, r, ts);
     drop_all(p, &p->live.arrays, r, ts);
+    vs_account_context_gone(p, r);
 }
 
 void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)
@@ -146,7 +152,9 @@ void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)
                                 .device = (int8_t)device,
                                 .source = VS_SE_TORCH,
                                 .level = VS_LEVEL_SUB,
-                                .parent_id = holder ? holder->id : 0};
+                                .parent_id = holder ? holder->id : 0,
+                                .stack = vs_lines_of(p, r),
+                                .sum = vs_account_block(p, holder, device, r->address, (uint64_t)r->bytes)};
         replace(p, map, r->address, ts, VS_SRC_TORCH);
         struct vs_piece *x = vs_live_open(p, &what, ts);
         if (x) vs_process_check(p, vs_address_map_put(map, x->address, x));
@@ -155,29 +163,9 @@ void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)
         if (x) vs_live_close(p, x, ts, r->range);
         else p->unmatched[VS_SRC_TORCH]++;
     }
-    if (r->h.flags & 1) {
+    if (r->h.flags & VS_TORCH_TOTALS) {
         vs_process_check(p, vs_series_set(&p->series, device, VS_SE_TORCH_ALLOCATED, (int64_t)r->allocated, ts));
         vs_process_check(p, vs_series_set(&p->series, device, VS_SE_TORCH_RESERVED, (int64_t)r->reserved, ts));
+        vs_account_totals(p, r, ts);
     }
-}
-
-void vs_apply_oom(struct vs_process *p, const struct vs_rec *rec)
-{
-    const struct vs_rec_oom *r = (const void *)rec;
-    int64_t ts = vs_process_time(p, r->ts_ns);
-    VS_PUT(p->store, VS_ST_FAILURE, vs_int(p->id), vs_int(vs_device_or_none(rec->device)), vs_text("torch"),
-           vs_int(r->bytes < 0 ? 0 : r->bytes), vs_int(VS_NONE), vs_int(VS_NONE), vs_int((int64_t)r->allocated),
-           vs_int((int64_t)r->reserved), vs_int(VS_NONE), vs_int(ts), vs_int(vs_thread_row(p, p->thread)),
-           vs_int(vs_range_row(p, r->range)));
-    vs_summary_snapshot(p, ts, "out of memory");
-}
-
-void vs_apply_alloc_fail(struct vs_process *p, const struct vs_rec *rec)
-{
-    const struct vs_rec_alloc_fail *r = (const void *)rec;
-    const char *source = r->memory < VS_NMEMORIES ? vs_series_names[source_of_memory[r->memory]] : "cuda";
-    VS_PUT(p->store, VS_ST_FAILURE, vs_int(p->id), vs_int(vs_device_or_none(rec->device)), vs_text(source),
-           vs_int(vs_whole(r->bytes)), vs_int(vs_known(r->free_bytes)), vs_int(vs_known(r->total_bytes)),
-           vs_int(VS_NONE), vs_int(VS_NONE), vs_int(r->error), vs_int(vs_process_time(p, r->ts_ns)),
-           vs_int(vs_thread_row(p, p->thread)), vs_int(vs_range_row(p, r->range)));
 }

@@ -214,6 +214,7 @@ void vs_apply_module(struct vs_process *p, const struct vs_rec *rec)
     }
     *m = (struct module){r->begin, r->end, library_of(p, r->path, n)};
     vs_live_name(p, m->begin, m->end, m->library);
+    vs_failures_name(p, m->begin, m->end, m->library);
 }
 
 const char *vs_names_library(const struct vs_process *p, uint64_t caller)

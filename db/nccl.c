@@ -166,6 +166,8 @@ void vs_apply_coll_begin(struct vs_process *p, const struct vs_rec *rec)
     c->thread = p->thread;
     c->begin_ns = vs_process_time(p, c->begin.ts_ns);
     number(p, c);
+    struct vs_comm *comm = vs_id_map_get(&p->nccl.comms, c->begin.comm);
+    if (!(rec->flags & VS_CF_FROM_NVTX)) vs_labels_collective(p, &c->begin, comm ? comm->nranks : 0);
     p->changed = true;
     struct early_end *early = vs_id_map_remove(&p->nccl.early, c->begin.id);
     const struct vs_group_end *group = group_end(p, c->begin.group);

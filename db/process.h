@@ -14,11 +14,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "account.h"
 #include "address_map.h"
 #include "gpu.h"
 #include "id_map.h"
+#include "labels.h"
+#include "lines.h"
 #include "live.h"
 #include "nccl.h"
+#include "passes.h"
 #include "order.h"
 #include "ranges.h"
 #include "record.h"
@@ -57,6 +61,12 @@ struct vs_fact { /* a META record */
 struct vs_thread_name {
     uint32_t number, tid;
     char name[128];
+};
+
+#define VS_UNNAMED_FAILURES 8
+struct vs_unnamed_failure { /* whose library is not known yet */
+    uint64_t caller;
+    int64_t ts;
 };
 
 /* What the control file and the slabs say about themselves. */
@@ -108,11 +118,18 @@ struct vs_process {
     /* state */
     struct vs_series series;
     struct vs_live live;
+    struct vs_account account;
+    struct vs_passes passes;
+    struct vs_labels labels;
+    struct vs_lines lines;
     struct vs_ranges ranges;
     struct vs_gpu gpu;
     struct vs_nccl nccl;
+    struct vs_unnamed_failure unnamed[VS_UNNAMED_FAILURES]; /* the last ones */
+    unsigned nunnamed;
     int64_t lifetime_ns; /* of the last lifetime event: they rise strictly */
     int64_t end_ns;      /* last moment met */
+    int64_t event_ns;    /* of something the program did, lifetime events aside */
 
     /* accounts */
     struct vs_counters counters;
@@ -154,10 +171,17 @@ static inline int64_t vs_process_lifetime_unnumbered(struct vs_process *p, uint6
     return vs_process_lifetime(p, p->order.waiting ? 0 : ts);
 }
 
-static inline int64_t vs_process_time(struct vs_process *p, uint64_t ts) /* of anything else */
+static inline int64_t vs_process_sampled(struct vs_process *p, uint64_t ts) /* of what nobody did */
 {
     int64_t t = ts < (uint64_t)INT64_MAX / 2 ? (int64_t)ts : INT64_MAX / 2;
     if (t > p->end_ns && t < INT64_MAX / 2) p->end_ns = t;
+    return t;
+}
+
+static inline int64_t vs_process_time(struct vs_process *p, uint64_t ts) /* of anything else */
+{
+    int64_t t = vs_process_sampled(p, ts);
+    if (t > p->event_ns && t < INT64_MAX / 2) p->event_ns = t;
     return t;
 }
 
@@ -230,6 +254,9 @@ void vs_apply_gap(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_end(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_device(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_device_memory(struct vs_process *p, const struct vs_rec *rec);
+enum vs_series_id vs_memory_source(uint32_t memory); /* memory.c: of enum vs_memory */
+void vs_failures_name(struct vs_process *p, uint64_t begin, uint64_t end, const char *library); /* failures.c */
+void vs_apply_host_memory(struct vs_process *p, const struct vs_rec *rec); /* host.c */
 
 /* summary.c: what is computed while ingesting */
 void vs_summary_snapshot(struct vs_process *p, int64_t ts, const char *name);

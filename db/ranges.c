@@ -165,6 +165,7 @@ void vs_apply_range_begin(struct vs_process *p, const struct vs_rec *rec)
     r->open = true;
     r->references = 2; /* open, waits to be written */
     if (!r->start_end) mark_levels(p, r);
+    vs_passes_range(p, r, true);
     vs_process_check(p, queue(p, r));
     p->changed = true;
 }
@@ -180,6 +181,7 @@ void vs_apply_range_end(struct vs_process *p, const struct vs_rec *rec)
     }
     r->open = false;
     r->end_ns = now > r->begin_ns ? now : r->begin_ns;
+    vs_passes_range(p, r, false);
     struct vs_range_total *t = vs_ranges_total(p, r);
     if (t) {
         t->count++;

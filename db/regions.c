@@ -74,6 +74,7 @@ void vs_apply_region(struct vs_process *p, const struct vs_rec *rec)
     if (old) {
         what.name_id = resized ? old->name_id : 0;
         what.category = resized ? old->category : 0;
+        what.said = resized && old->said;
         p->unmatched[VS_SRC_NVTX] += !resized;
         if (rec->flags & VS_RG_HEAP) free_regions(p, old->id, old->address, old->bytes, ts, r->range);
         vs_live_close(p, old, ts, r->range);
@@ -131,6 +132,7 @@ void vs_apply_region_name(struct vs_process *p, const struct vs_rec *rec)
     }
     x->name_id = vs_names_text(p, r->string, r->text, vs_text_bytes(rec, sizeof *r, r->text_bytes));
     x->category = (uint8_t)category_of(text, n);
+    x->said = x->category != VS_CAT_NONE;
     vs_live_changed(p, x);
     p->changed = true;
 }

@@ -43,7 +43,12 @@ CREATE TABLE process (
   log_bytes       INTEGER,       -- read from the log
   host_bytes      INTEGER,       -- memory the recorder mapped in the process
   gpu_buffer_bytes INTEGER,      -- device memory taken by CUPTI for the recording; NULL: none
-  overhead_ns     INTEGER        -- events x calibrated cost + CUPTI's own overhead records
+  overhead_ns     INTEGER,       -- events x calibrated cost + CUPTI's own overhead records
+  exit_status     INTEGER,       -- as a parent is told: 0..255, 128 + n for signal n; NULL: not known (of a killed process only
+                                 -- `vramscope run` knows it, of the program it started)
+  last_event_ns   INTEGER,       -- last thing the program did that is recorded; samples do not count
+  alive_ns        INTEGER,       -- last sign of life: later than end_ns when it did nothing any more
+  oom_kills       INTEGER        -- by the kernel in the memory cgroup of `vramscope run` while that ran; NULL: not known
 );
 
 CREATE TABLE thread (
@@ -92,8 +97,28 @@ CREATE TABLE allocation (        -- one row per piece of memory, from its alloca
   flags           INTEGER NOT NULL, -- 2 registered host memory, 4 made inside NCCL, 8 captured in a graph, 16 virtual (cuMemCreate),
                                  -- 32 inside another sub row (a region in a PyTorch block): not in the sub totals again
   library         TEXT,          -- file name of the library that asked the driver; NULL: not known
-  category        TEXT,          -- parameter gradient activation ...: NULL until known
-  name_id         INTEGER        -- string: region name, static variable; NULL: none
+  category        TEXT,          -- of level sub: parameter gradient optimizer_state activation comm_buffer workspace input
+                                 -- temporary unknown unsharded_parameter unsharded_gradient; NULL: not looked for
+  name_id         INTEGER,       -- string: region name, static variable; NULL: none
+  stack_id        INTEGER        -- --python-lines: stack, its innermost frame's row. Made by autograd on a thread without Python
+                                 -- frames: that of frame 'backward'. NULL: another such thread, or not recorded
+);
+
+CREATE TABLE frame (             -- --python-lines: a place in Python code that allocated, or called what did
+  id         INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  file       TEXT,               -- co_filename, as the program gave it
+  function   TEXT,               -- co_qualname (3.10: co_name)
+  line       INTEGER,            -- NULL: the instruction has none, or it is not known
+  library    INTEGER NOT NULL    -- 1: not the program's own code: the standard library, packages, torch, what they generate
+);
+
+CREATE TABLE stack (             -- Python call stacks as a tree: a row is a frame and who called it
+  id            INTEGER PRIMARY KEY,
+  process_id    INTEGER NOT NULL,
+  parent_id     INTEGER,         -- stack: the caller; NULL: outermost
+  frame_id      INTEGER,         -- frame; NULL (outermost only): more callers were there than the recorder follows
+  line_frame_id INTEGER          -- frame: the innermost one from here outwards that is not library code; NULL: none is
 );
 
 CREATE TABLE allocation_failure (
@@ -108,7 +133,10 @@ CREATE TABLE allocation_failure (
   error       INTEGER,           -- CUresult; NULL for torch
   ts_ns       INTEGER NOT NULL,
   thread_id   INTEGER,
-  range_id    INTEGER
+  range_id    INTEGER,
+  library     TEXT,              -- file name of the library that asked the driver; NULL: not known
+  sub_allocations  INTEGER,      -- of that level on that device before it, as peak_data counts them: those after are the rest
+  held_allocations INTEGER
 );
 
 CREATE TABLE range (             -- what programs emitted through NVTX, and nothing else
@@ -252,6 +280,18 @@ CREATE TABLE device_sample (     -- the driver's view of a whole device, every p
   process_used_bytes INTEGER     -- of this process, as the driver accounts it; NULL: not visible
 );
 
+CREATE TABLE host_sample (       -- host memory of a process and of what bounds it, as the kernel says
+  process_id INTEGER NOT NULL,
+  ts_ns      INTEGER NOT NULL,
+  rss_bytes  INTEGER,            -- resident memory of the process
+  cgroup_used_bytes  INTEGER,    -- of the memory cgroup (container, job) with the least limit that it is in
+  cgroup_limit_bytes INTEGER,    -- NULL: none, or not known
+  cgroup_oom_kills   INTEGER,    -- processes the kernel has killed in it for lack of memory, ever
+  cgroup_file_bytes  INTEGER,    -- file cache in it, given up before anything is killed; NULL: not asked, it was not nearly full
+  host_available_bytes INTEGER,
+  host_total_bytes     INTEGER
+);
+
 CREATE TABLE pool_sample (       -- stream-ordered and graph pools
   process_id     INTEGER NOT NULL,
   device         INTEGER,
@@ -295,12 +335,23 @@ CREATE TABLE norm_result (       -- `vramscope bench norms`: one row per case an
 CREATE TABLE phase (             -- iterations and their parts, found or named
   id         INTEGER PRIMARY KEY,
   process_id INTEGER NOT NULL,
-  name       TEXT NOT NULL,
-  iteration  INTEGER,
+  name       TEXT NOT NULL,      -- init forward backward optimizer
+  iteration  INTEGER,            -- from 0: a pass ending in an optimizer step, as far as memory shows one; NULL: init
   begin_ns   INTEGER NOT NULL,
   end_ns     INTEGER,
-  origin     TEXT NOT NULL       -- nvtx | inferred
+  origin     TEXT NOT NULL       -- nvtx: a range of the program said so | inferred
 );
+
+CREATE TABLE phase_memory (      -- what the live bytes of level sub were in a phase; its categories add up to them
+  phase_id    INTEGER NOT NULL,
+  process_id  INTEGER NOT NULL,
+  device      INTEGER NOT NULL,  -- -1: host
+  category    TEXT NOT NULL,
+  peak_ts_ns  INTEGER NOT NULL,  -- when the sum over all categories was highest
+  peak_bytes  INTEGER NOT NULL,  -- then
+  end_bytes   INTEGER NOT NULL,  -- at the end of the phase
+  PRIMARY KEY (phase_id, device, category)
+) WITHOUT ROWID;
 
 CREATE TABLE loss (              -- everything that is not in this database as it should be
   process_id INTEGER NOT NULL,
@@ -363,6 +414,86 @@ CREATE TABLE at_peak (           -- what was live at the peak of a level, groupe
   count      INTEGER NOT NULL
 );
 
+CREATE TABLE at_failure (        -- what was live when an allocation failed, grouped as at_peak; per device the last failure
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,   -- -1: host
+  ts_ns      INTEGER NOT NULL,   -- of the failure
+  level      TEXT NOT NULL,
+  source     TEXT NOT NULL,
+  category   TEXT,
+  range_id   INTEGER,
+  range_name TEXT,
+  bytes      INTEGER NOT NULL,
+  count      INTEGER NOT NULL
+);
+
+CREATE TABLE timeline_category ( -- level sub over time by category: what it was at the highest moment of each bucket
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,   -- -1: host
+  ts_ns      INTEGER NOT NULL,   -- begin of the bucket
+  width_ns   INTEGER NOT NULL,
+  at_ns      INTEGER NOT NULL,   -- that moment: the categories add up to the live bytes then
+  category   TEXT NOT NULL,
+  bytes      INTEGER NOT NULL,
+  PRIMARY KEY (process_id, device, ts_ns, category)
+) WITHOUT ROWID;
+
+CREATE TABLE account_data (      -- whose the bytes of a device were, at moments the driver was asked how much is used
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  ts_ns      INTEGER NOT NULL,
+  owner      TEXT NOT NULL,      -- framework_live: blocks handed out by PyTorch's allocator; framework_cached: what it holds
+                                 -- beyond them; nccl; library:NAME: taken from the driver by that library (cublas, cudnn_graph,
+                                 -- ...); stream_ordered_pools, graph_pools: what they reserve; other_cuda: the program's own;
+                                 -- managed: NULL, it moves by itself; context: contexts and modules, as measured around the
+                                 -- calls that make and load them; profiler: CUPTI's buffers; other_processes; driver_used: all
+                                 -- of the above and the remainder, which is driver_used minus all that is known and is
+                                 -- nobody's. An owner without a row has nothing
+  bytes      INTEGER,            -- NULL: cannot be seen here
+  PRIMARY KEY (process_id, device, ts_ns, owner)
+) WITHOUT ROWID;
+
+CREATE TABLE account_check (     -- two sources tell the same and differ: the largest difference. No row: they never did
+  process_id   INTEGER NOT NULL,
+  device       INTEGER NOT NULL,
+  ts_ns        INTEGER NOT NULL,
+  what         TEXT NOT NULL,    -- framework_live, framework_held: blocks and segments against its allocator's totals
+  ours_bytes   INTEGER NOT NULL,
+  theirs_bytes INTEGER NOT NULL
+);
+
+CREATE TABLE context_growth (    -- what the driver took for itself, call by call: owner context of the account is made of these
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  ts_ns      INTEGER NOT NULL,
+  what       TEXT NOT NULL,      -- context module launch (the first one of a function) limit stream graph; calls: those that
+                                 -- could not be told from other changes; together: what these took, once it could be told
+  bytes      INTEGER,            -- negative: given back. NULL: not known of this call
+  calls      INTEGER NOT NULL
+);
+
+CREATE TABLE segment_fragmentation ( -- how the framework's segments were filled
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  moment     TEXT NOT NULL,      -- peak: when driver_used was highest; failure: the last one; end
+  ts_ns      INTEGER NOT NULL,
+  address    INTEGER,            -- where it begins; an expandable segment is a run of mappings without a gap
+  bytes      INTEGER NOT NULL,
+  live_bytes INTEGER NOT NULL,
+  free_bytes INTEGER NOT NULL,
+  largest_free_bytes INTEGER NOT NULL, -- in one piece
+  blocks     INTEGER NOT NULL    -- live ones
+);
+
+CREATE TABLE at_peak_line (      -- what PyTorch's allocator had handed out at the peak of level sub, by Python stack
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  level      TEXT NOT NULL,      -- sub
+  stack_id   INTEGER,            -- as in allocation
+  bytes      INTEGER NOT NULL,
+  count      INTEGER NOT NULL
+);
+
 CREATE TABLE timeline (          -- live bytes over time in buckets of one width per series; min and max keep every peak
   process_id INTEGER NOT NULL,
   device     INTEGER NOT NULL,   -- -1: host
@@ -418,6 +549,73 @@ CREATE VIEW peak AS              -- one row per process, device and source: its 
     LEFT JOIN range r ON r.id = d.range_id LEFT JOIN string s ON s.id = r.name_id
    WHERE d.series NOT IN ('torch_allocated', 'torch_reserved', 'cuda_async_reserved');
 
+CREATE VIEW breakdown_at_peak AS -- what PyTorch's memory and named regions were at the peak of their level
+  SELECT a.process_id, p.rank, NULLIF(a.device, -1) AS device, COALESCE(a.category, 'unknown') AS category,
+         SUM(a.bytes) AS bytes
+    FROM at_peak a JOIN process p ON p.id = a.process_id WHERE a.level = 'sub'
+   GROUP BY a.process_id, a.device, COALESCE(a.category, 'unknown');
+
+CREATE VIEW iteration_memory AS  -- per iteration: its highest live bytes, and what it left behind
+  SELECT f.process_id, p.rank, NULLIF(m.device, -1) AS device, f.iteration, MIN(f.begin_ns) AS begin_ns,
+         MAX(f.end_ns) AS end_ns, MAX(m.peak_bytes) AS peak_bytes,
+         (SELECT SUM(e.end_bytes) FROM phase_memory e WHERE e.device = m.device AND e.phase_id =
+           (SELECT l.id FROM phase l WHERE l.process_id = f.process_id AND l.iteration = f.iteration
+             ORDER BY l.end_ns DESC, l.id DESC LIMIT 1)) AS end_bytes
+    FROM phase f JOIN process p ON p.id = f.process_id
+    JOIN (SELECT phase_id, device, SUM(peak_bytes) AS peak_bytes FROM phase_memory GROUP BY phase_id, device) m
+      ON m.phase_id = f.id
+   WHERE f.iteration IS NOT NULL GROUP BY f.process_id, m.device, f.iteration;
+
+CREATE VIEW account AS
+  SELECT d.process_id, p.rank, d.device, d.ts_ns, d.owner, d.bytes
+    FROM account_data d JOIN process p ON p.id = d.process_id;
+
+CREATE VIEW post_mortem AS       -- processes that died, and of what. Failures that a program survived are not here
+  WITH failed AS (               -- the last failure of each: of PyTorch's the last word, after its attempts at the driver
+    SELECT f.*, f.rowid AS failure_id, ROW_NUMBER() OVER (PARTITION BY process_id ORDER BY ts_ns DESC, rowid DESC) AS n
+      FROM allocation_failure f),
+  last AS (
+    SELECT f.*, (SELECT SUM(d.allocations) FROM peak_data d WHERE d.process_id = f.process_id AND d.device = COALESCE(f.device, -1)
+                  AND d.series IN ('sub', 'held')) - f.sub_allocations - f.held_allocations AS after
+      FROM failed f WHERE f.n = 1),
+  dead AS (                      -- fatal: nothing was allocated after it (a watchdog may need minutes to end what hangs then),
+                                 -- or next to nothing in the few seconds before a bad end
+    SELECT p.id, p.rank, p.exit_status, p.ended, COALESCE(p.alive_ns, p.end_ns) AS gone_ns, l.*,
+           COALESCE((l.after = 0 AND COALESCE(p.alive_ns, p.end_ns) - l.ts_ns < 900000000000)
+                    OR (l.after < 64 AND COALESCE(p.alive_ns, p.end_ns) - l.ts_ns < 10000000000
+                        AND (p.ended = 'killed' OR p.exit_status > 0)), 0) AS fatal,
+           COALESCE(CASE WHEN p.ended = 'killed' THEN p.last_event_ns END, p.end_ns) AS last_ns
+      FROM process p LEFT JOIN last l ON l.process_id = p.id
+     WHERE p.ended = 'killed' OR (p.ended = 'exit' AND p.exit_status IS NOT 0)),
+  refusal AS (                   -- of the driver, to the thread that failed, since something was allocated
+    SELECT r.*, r.rowid AS refusal_id, d.id AS dead_id FROM dead d JOIN allocation_failure r ON r.process_id = d.id
+     WHERE d.fatal AND r.device IS d.device AND r.source <> 'torch' AND r.thread_id IS d.thread_id
+       AND r.sub_allocations = d.sub_allocations AND r.held_allocations = d.held_allocations AND r.ts_ns <= d.ts_ns)
+  SELECT id AS process_id, rank, 'allocation failure' AS kind, device, ts_ns, bytes AS asked_bytes,
+         source, library,        -- as in allocation_failure
+         COALESCE(free_bytes,    -- of the device, as the driver said when it refused last
+           (SELECT r.free_bytes FROM refusal r WHERE r.dead_id = d.id ORDER BY r.ts_ns DESC, r.refusal_id DESC LIMIT 1),
+           (SELECT s.free_bytes FROM device_sample s WHERE s.process_id = d.id AND s.device = d.device
+             AND s.ts_ns BETWEEN d.ts_ns - 1000000000 AND d.ts_ns ORDER BY s.ts_ns DESC LIMIT 1)) AS free_bytes,
+         COALESCE(total_bytes, (SELECT MAX(r.total_bytes) FROM refusal r WHERE r.dead_id = d.id),
+           (SELECT v.total_bytes FROM device v WHERE v.process_id = d.id AND v.device = d.device)) AS total_bytes,
+         allocated_bytes, reserved_bytes, -- torch: the allocator's totals then
+         (SELECT COUNT(*) FROM refusal r WHERE r.dead_id = d.id) AS refusals, -- of the driver in this attempt
+         after AS allocations_after, range_id,
+         (SELECT f.id FROM phase f WHERE f.process_id = d.id AND f.begin_ns <= d.ts_ns ORDER BY f.begin_ns DESC, f.id DESC LIMIT 1)
+           AS phase_id,
+         exit_status, gone_ns, last_ns AS last_event_ns -- the last sign of life, the last thing it did
+    FROM dead d WHERE fatal
+  UNION ALL
+  SELECT id, rank, 'killed', (SELECT NULLIF(h.device, -1) FROM peak_data h WHERE h.process_id = d.id AND h.series IN ('held', 'sub')
+           ORDER BY h.device < 0, h.live_bytes DESC LIMIT 1), gone_ns,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         (SELECT r.id FROM range r WHERE r.process_id = d.id AND r.end_ns IS NULL AND r.kind = 'push'
+           ORDER BY r.begin_ns DESC, r.id DESC LIMIT 1),
+         (SELECT f.id FROM phase f WHERE f.process_id = d.id AND f.begin_ns <= d.last_ns ORDER BY f.begin_ns DESC, f.id DESC LIMIT 1),
+         exit_status, gone_ns, last_ns
+    FROM dead d WHERE NOT fatal AND ended = 'killed';
+
 CREATE VIEW memory_timeline AS
   SELECT t.process_id, p.rank, NULLIF(t.device, -1) AS device, t.series, t.ts_ns, t.width_ns,
          t.min_bytes, t.max_bytes, t.last_bytes
@@ -453,3 +651,14 @@ CREATE VIEW collective_summary AS
          SUM(c.end_ns - c.begin_ns) AS host_ns, SUM(c.result IS NOT NULL AND c.result NOT IN (0, 7)) AS failed,
          SUM(c.end_ns IS NULL) AS unfinished
     FROM collective c JOIN process p ON p.id = c.process_id GROUP BY c.process_id, c.op, c.dtype;
+
+CREATE VIEW allocation_line AS   -- of each allocation with a stack: the innermost frame that is not library code, else the innermost one
+  SELECT a.id AS allocation_id, f.file AS file, f.function AS function, f.line AS line
+    FROM allocation a JOIN stack s ON s.id = a.stack_id JOIN frame f ON f.id = COALESCE(s.line_frame_id, s.frame_id);
+
+CREATE VIEW line_at_peak AS      -- the same at the peak of level sub, summed; file and function NULL: no stack is known
+  SELECT l.process_id AS process_id, p.rank AS rank, NULLIF(l.device, -1) AS device, f.file AS file, f.function AS function,
+         f.line AS line, SUM(l.bytes) AS bytes, SUM(l.count) AS count
+    FROM at_peak_line l JOIN process p ON p.id = l.process_id LEFT JOIN stack s ON s.id = l.stack_id
+    LEFT JOIN frame f ON f.id = COALESCE(s.line_frame_id, s.frame_id)
+   GROUP BY l.process_id, l.device, f.file, f.function, f.line;

@@ -105,7 +105,7 @@ static struct vs_group *group_slot(const struct vs_groups *g, const struct vs_gr
     size_t i = (size_t)(h ^ h >> 31) & (g->size - 1);
     while (g->slots[i].generation == g->generation &&
            (g->slots[i].range_name != what->range_name || g->slots[i].source != what->source ||
-            g->slots[i].category != what->category))
+            g->slots[i].category != what->category || g->slots[i].level != what->level))
         i = (i + 1) & (g->size - 1);
     return &g->slots[i];
 }

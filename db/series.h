@@ -59,7 +59,7 @@ struct vs_group {
     uint64_t range;      /* lowest number of a range of that name */
     int64_t range_name;  /* string row, 0: none */
     int64_t bytes, count;
-    uint8_t source, category;
+    uint8_t source, level, category;
 };
 struct vs_groups {
     struct vs_group *slots;

@@ -24,8 +24,8 @@ struct sqlite3;
 
 /* X(id, table, number of columns): rows of every column in the order of schema.sql */
 #define VS_INSERTS(X)                                                                                                  \
-    X(ALLOCATION, "INTO allocation", 20)                                                                               \
-    X(FAILURE, "INTO allocation_failure", 12)                                                                          \
+    X(ALLOCATION, "INTO allocation", 21)                                                                               \
+    X(FAILURE, "INTO allocation_failure", 15)                                                                          \
     X(RANGE, "INTO range", 12)                                                                                         \
     X(MARK, "INTO mark", 7)                                                                                            \
     X(RANGE_MEMORY, "INTO range_memory_data", 6)                                                                       \
@@ -37,16 +37,28 @@ struct sqlite3;
     X(SNAPSHOT, "INTO snapshot", 7)                                                                                    \
     X(DEVICE_SAMPLE, "INTO device_sample", 6)                                                                          \
     X(POOL_SAMPLE, "INTO pool_sample", 7)                                                                              \
+    X(HOST_SAMPLE, "INTO host_sample", 9)                                                                              \
     X(GAP, "INTO gap", 5)                                                                                              \
     X(THREAD, "OR REPLACE INTO thread", 4)                                                                             \
     X(DEVICE, "OR REPLACE INTO device", 6)                                                                             \
     X(SETTING, "OR REPLACE INTO setting", 3)                                                                           \
-    X(PROCESS, "OR REPLACE INTO process", 24)                                                                          \
+    X(PROCESS, "OR REPLACE INTO process", 28)                                                                          \
     X(LOSS, "OR REPLACE INTO loss", 4)                                                                                 \
     X(BALANCE, "OR REPLACE INTO balance", 5)                                                                           \
     X(OVERHEAD, "OR REPLACE INTO overhead", 4)                                                                         \
     X(PEAK, "OR REPLACE INTO peak_data", 9)                                                                            \
     X(AT_PEAK, "INTO at_peak", 9)                                                                                      \
+    X(AT_PEAK_LINE, "INTO at_peak_line", 6)                                                                            \
+    X(FRAME, "INTO frame", 6)                                                                                          \
+    X(STACK, "INTO stack", 5)                                                                                          \
+    X(ACCOUNT, "OR REPLACE INTO account_data", 5)                                                                      \
+    X(ACCOUNT_CHECK, "INTO account_check", 6)                                                                          \
+    X(SEGMENT, "INTO segment_fragmentation", 10)                                                                       \
+    X(GROWTH, "INTO context_growth", 6)                                                                                \
+    X(PHASE, "OR REPLACE INTO phase", 7)                                                                               \
+    X(PHASE_MEMORY, "OR REPLACE INTO phase_memory", 7)                                                                 \
+    X(AT_FAILURE, "INTO at_failure", 10)                                                                               \
+    X(TIMELINE_CATEGORY, "INTO timeline_category", 7)                                                                  \
     X(TIMELINE, "OR REPLACE INTO timeline", 8)                                                                         \
     X(KERNEL_TOTAL, "INTO kernel_total", 8)                                                                            \
     X(RANGE_TOTAL, "INTO range_total", 7)                                                                              \
@@ -60,13 +72,27 @@ struct sqlite3;
                          "WHERE id=?1")                                                                                \
     X(RANGE_END, "UPDATE range SET end_ns=?2 WHERE id=?1")                                                             \
     X(ABANDON, "UPDATE process SET ended='killed' WHERE id=?1 AND ended='running'")                                    \
+    X(RUN_STATUS, "UPDATE process SET exit_status=COALESCE(exit_status, ?5) WHERE id=(SELECT id FROM process WHERE "   \
+                  "host=?1 AND pid=?2 AND start_ns BETWEEN ?3 AND ?4 AND ended IN ('exit','killed') "                  \
+                  "ORDER BY start_ns DESC LIMIT 1)")                                                                   \
+    X(RUN_KILLS, "UPDATE process SET oom_kills=?4 WHERE host=?1 AND start_ns BETWEEN ?2 AND ?3")                       \
+    X(FAILURE_LIBRARY, "UPDATE allocation_failure SET library=?3 WHERE process_id=?1 AND ts_ns=?2 AND library IS NULL " \
+                       "AND source<>'torch'")                                                                          \
     X(GAP_END, "UPDATE gap SET end_ns=?4 WHERE process_id=?1 AND source=?2 AND begin_ns=?3")                           \
     X(STRING_TEXT, "UPDATE string SET text=?2 WHERE id=?1")                                                            \
     X(COLLECTIVE_ORDER, "UPDATE collective SET sequence=o.n FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id)-1 AS n "  \
                         "FROM collective WHERE communicator_id=?1 AND sequence IS NOT NULL) o "                        \
                         "WHERE collective.id=o.id")                                                                    \
     X(CLEAR_TIMELINE, "DELETE FROM timeline WHERE process_id=?1 AND device=?2 AND series=?3")                          \
+    X(CLEAR_AT_FAILURE, "DELETE FROM at_failure WHERE process_id=?1")                                                  \
+    X(CLEAR_TIMELINE_CATEGORY, "DELETE FROM timeline_category WHERE process_id=?1")                                    \
+    X(CLEAR_PHASE, "DELETE FROM phase WHERE process_id=?1")                                                            \
+    X(CLEAR_PHASE_MEMORY, "DELETE FROM phase_memory WHERE process_id=?1")                                              \
+    X(CLEAR_ACCOUNT, "DELETE FROM account_data WHERE process_id=?1")                                                   \
+    X(CLEAR_ACCOUNT_CHECK, "DELETE FROM account_check WHERE process_id=?1")                                            \
+    X(CLEAR_SEGMENT, "DELETE FROM segment_fragmentation WHERE process_id=?1")                                          \
     X(CLEAR_AT_PEAK, "DELETE FROM at_peak WHERE process_id=?1")                                                        \
+    X(CLEAR_AT_PEAK_LINE, "DELETE FROM at_peak_line WHERE process_id=?1")                                              \
     X(CLEAR_KERNEL_TOTAL, "DELETE FROM kernel_total WHERE process_id=?1")                                              \
     X(CLEAR_RANGE_TOTAL, "DELETE FROM range_total WHERE process_id=?1")                                                \
     X(CLEAR_LOSS, "DELETE FROM loss WHERE process_id=?1")

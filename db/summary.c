@@ -48,61 +48,6 @@ static void write_timelines(struct vs_process *p, const struct vs_device_series 
     }
 }
 
-/* A copy of the groups, so that what is still live can be added to it again and again. */
-static int copy_groups(const struct vs_groups *from, struct vs_groups *to)
-{
-    *to = *from;
-    to->slots = NULL;
-    if (!from->size) return 0;
-    to->slots = malloc(from->size * sizeof *to->slots);
-    if (!to->slots) return -ENOMEM;
-    memcpy(to->slots, from->slots, from->size * sizeof *to->slots);
-    return 0;
-}
-
-static void write_groups(struct vs_process *p, const struct vs_device_series *d, int level, const struct vs_groups *g)
-{
-    for (size_t i = 0; i < g->size; i++) {
-        const struct vs_group *s = &g->slots[i];
-        if (s->generation != g->generation) continue;
-        char *name = s->range_name ? vs_store_string_text(p->store, s->range_name) : NULL;
-        VS_PUT(p->store, VS_ST_AT_PEAK, vs_int(p->id), vs_int(d->device),
-               vs_text(level == VS_LEVEL_HELD ? "held" : "sub"), vs_text(vs_series_names[s->source]),
-               vs_text(vs_category_names[s->category]), vs_int(s->range_name ? vs_range_row(p, s->range) : VS_NONE),
-               vs_text(name), vs_int(s->bytes), vs_int(s->count));
-        free(name);
-    }
-}
-
-static void write_at_peak(struct vs_process *p)
-{
-    struct vs_groups copies[VS_NDEVICES][VS_NLEVELS];
-    VS_PUT(p->store, VS_ST_CLEAR_AT_PEAK, vs_int(p->id));
-    memset(copies, 0, sizeof copies);
-    for (unsigned i = 0; i < p->series.count; i++)
-        for (int level = 0; level < VS_NLEVELS; level++)
-            vs_process_check(
-                p, copy_groups(&p->series.list[i]->level[level].groups, &copies[p->series.list[i]->device + 1][level]));
-    for (const struct vs_piece *x = p->live.first; x; x = x->next) {
-        const struct vs_device_series *d = p->series.of[x->device + 1];
-        struct vs_group g = {.range = x->alloc_range,
-                             .range_name = x->range_name,
-                             .bytes = (int64_t)x->bytes,
-                             .count = 1,
-                             .source = x->source,
-                             .category = x->category};
-        if (x->in_level && d && x->alloc_ts <= d->meter[x->level].peak_ts)
-            vs_process_check(p, vs_groups_add(&copies[x->device + 1][x->level], &g));
-    }
-    for (unsigned i = 0; i < p->series.count; i++) {
-        const struct vs_device_series *d = p->series.list[i];
-        for (int level = 0; level < VS_NLEVELS; level++) {
-            write_groups(p, d, level, &copies[d->device + 1][level]);
-            free(copies[d->device + 1][level].slots);
-        }
-    }
-}
-
 static void write_totals(struct vs_process *p)
 {
     VS_PUT(p->store, VS_ST_CLEAR_KERNEL_TOTAL, vs_int(p->id));
@@ -125,6 +70,9 @@ void vs_summary_write(struct vs_process *p)
         write_peaks(p, p->series.list[i]);
         write_timelines(p, p->series.list[i]);
     }
-    write_at_peak(p);
+    vs_at_peak_write(p);
+    vs_lines_write(p);
+    vs_phase_rows_write(p);
+    vs_account_write(p);
     write_totals(p);
 }
