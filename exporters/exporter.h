@@ -35,7 +35,8 @@ struct vs_exporter {
 #define VS_EXPORTERS(X) \
     X(table)            \
     X(csv)              \
-    X(json)
+    X(json)             \
+    X(collapsed)
 #define X(name) extern const struct vs_exporter vs_exporter_##name;
 VS_EXPORTERS(X)
 #undef X

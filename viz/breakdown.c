@@ -6,7 +6,8 @@
  */
 #include "charts.h"
 
-#include "page.h"
+#include "bar.h"
+#include "category.h"
 #include "stack.h"
 
 #include <errno.h>
@@ -15,18 +16,12 @@
 
 enum { DEVICES_MAX = 24, TOP = 120, BOTTOM = 790, ROW = 25 };
 
-/* Okabe-Ito and Tol, ordered so that neighbours differ in lightness as well as in hue. */
+/* For names that are not categories; ordered so that neighbours differ in lightness as well as in hue. */
 static const unsigned palette[VS_STACK_TOP] = {0x4477aa, 0xccbb44, 0xee6677, 0x228833, 0x66ccee, 0xaa3377,
                                                0xee8866, 0x332288, 0x44aa99, 0x882255, 0x999933, 0xffaabb};
 static const unsigned held_palette[VS_STACK_TOP] = {0x8c9aa8, 0x5f6b78, 0xc3b091, 0xb7c3cf, 0x8a7656, 0x3f4954,
                                                     0xd8c9ae, 0x748a7c, 0xa5b8ab, 0x6d6a85, 0xa3a0ba, 0x4f5f55};
-enum { OTHER_COLOR = 0xd8dce1, UNKNOWN_COLOR = 0xa9b0b8 }; /* greys: what has no name of its own */
-
-/* The usual categories look alike in every chart of every run. */
-static const struct {
-    const char *prefix;
-    int color;
-} known[] = {{"param", 0}, {"activ", 1}, {"grad", 2}, {"optim", 3}, {"work", 4}, {"comm", 5}, {"temp", 6}};
+enum { OTHER_COLOR = 0xd8dce1, UNKNOWN_COLOR = 0xc3c9cf }; /* greys: what has no name of its own */
 
 struct breakdown {
     struct vs_devices devices;
@@ -40,52 +35,31 @@ struct breakdown {
     int two;     /* 1: some device has a second bar */
 };
 
+/* Categories have the colours of all charts; other names take those that are left. */
 static void choose_colors(struct breakdown *b)
 {
-    for (int k = 0; k < VS_BAR_KINDS; k++) {
-        unsigned used = 0;
+    unsigned used = 0;
+    for (int k = 0; k < VS_BAR_KINDS; k++)
         for (int i = 0; i < b->stacks.names[k]; i++) {
-            b->color[k][i] = k ? held_palette[i % VS_STACK_TOP] : 0;
-            if (!strncmp(b->stacks.name[k][i], "not ", 4)) b->color[k][i] = UNKNOWN_COLOR;
-            for (size_t j = 0; !k && j < sizeof known / sizeof *known; j++)
-                if (!strncmp(b->stacks.name[k][i], known[j].prefix, strlen(known[j].prefix)) &&
-                    !(used >> known[j].color & 1)) {
-                    used |= 1u << known[j].color;
-                    b->color[k][i] = palette[known[j].color];
-                    break;
-                }
+            const char *name = b->stacks.name[k][i];
+            int category = k == VS_BAR_MAIN && b->stacks.cut == VS_CUT_CATEGORY ? vs_category_place(name) : -1;
+            b->color[k][i] = k == VS_BAR_HELD ? held_palette[i % VS_STACK_TOP] : 0;
+            if (!strncmp(name, "not ", 4)) b->color[k][i] = UNKNOWN_COLOR;
+            if (category >= 0) b->color[k][i] = vs_category_looks[category].rgb;
+            for (int j = 0; j < VS_STACK_TOP; j++) used |= (unsigned)(palette[j] == b->color[k][i]) << j;
         }
-        for (int i = 0, next = 0; !k && i < b->stacks.names[k]; i++) {
-            if (b->color[k][i]) continue;
-            while (next < VS_STACK_TOP && used >> next & 1) next++;
-            b->color[k][i] = next < VS_STACK_TOP ? palette[next++] : OTHER_COLOR;
-        }
-        if (b->stacks.names[k] == VS_STACK_SEGMENTS) b->color[k][VS_STACK_TOP] = OTHER_COLOR;
+    for (int i = 0, next = 0; i < b->stacks.names[VS_BAR_MAIN]; i++) {
+        if (b->color[VS_BAR_MAIN][i]) continue;
+        while (next < VS_STACK_TOP && used >> next & 1) next++;
+        b->color[VS_BAR_MAIN][i] = next < VS_STACK_TOP ? palette[next++] : OTHER_COLOR;
     }
-}
-
-static unsigned ink_on(unsigned rgb)
-{
-    double light = 0.299 * (rgb >> 16 & 255) + 0.587 * (rgb >> 8 & 255) + 0.114 * (rgb & 255);
-    return light > 140 ? VS_INK : 0xffffff;
+    for (int k = 0; k < VS_BAR_KINDS; k++)
+        if (b->stacks.names[k] == VS_STACK_SEGMENTS) b->color[k][VS_STACK_TOP] = OTHER_COLOR;
 }
 
 static double to_y(const struct breakdown *b, double bytes)
 {
     return BOTTOM - bytes / b->unit / b->y_max * (BOTTOM - TOP);
-}
-
-/* Name and size inside a segment when there is room, else its size, else nothing: the table has both. */
-static void write_segment_text(struct breakdown *b, double x, double width, double low, double bytes, unsigned rgb,
-                               const char *name)
-{
-    char size[40], text[2 * VS_LABEL_SIZE];
-    double height = to_y(b, low) - to_y(b, low + bytes), y = to_y(b, low + bytes / 2);
-    vs_label_bytes(size, sizeof size, bytes);
-    snprintf(text, sizeof text, "%s  %s", name, size);
-    if (vs_label_width(text, 14) > width - 12) snprintf(text, sizeof text, "%s", size);
-    if (height < 18 || vs_label_width(text, 14) > width - 8) return;
-    vs_page_text(&b->page, VS_TEXT_CENTER, x, y, ink_on(rgb), text);
 }
 
 static void write_bar(struct breakdown *b, FILE *f, int device, int kind, double x, double width)
@@ -100,7 +74,8 @@ static void write_bar(struct breakdown *b, FILE *f, int device, int kind, double
         if (f)
             fprintf(f, "%.2f\t%.8g\t%.2f\t%.2f\t%.8g\t%.8g\t%u\n", x, low / b->unit, x - width / 2, x + width / 2,
                     low / b->unit, (low + bytes) / b->unit, b->color[kind][i]);
-        write_segment_text(b, x, width, low, bytes, b->color[kind][i], b->stacks.name[kind][i]);
+        vs_bar_segment_text(&b->page, x, width, to_y(b, low + bytes), to_y(b, low), b->color[kind][i],
+                            b->stacks.name[kind][i], bytes);
         low += bytes;
     }
     vs_label_bytes(text, sizeof text, low);

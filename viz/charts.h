@@ -20,6 +20,11 @@ struct sqlite3;
 
 int vs_timeline_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);  /* for timeline.gp */
 int vs_breakdown_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for breakdown.gp */
+/* Ranks side by side, for breakdown.gp. -ENOMSG: there is only one bar to draw. */
+int vs_ranks_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);
+/* Runs side by side, each by its highest device; `names` says which is which. */
+int vs_runs_write(struct sqlite3 *const *dbs, const char *const *names, int count, const char *dir, int *unshown,
+                  struct vs_error *e);
 int vs_norms_time_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);   /* for norms.gp */
 int vs_norms_memory_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for norms.gp */
 

@@ -8,10 +8,12 @@
 #include <sqlite3.h>
 #include <string.h>
 
+enum { ITERATION_GAP = 10 }; /* pixels at least between two marks */
+
 const unsigned vs_level_colors[VS_LEVEL_COUNT] = {0x0072b2, 0xe69f00, 0x7a828c}; /* Okabe-Ito blue, orange; grey */
 
-/* Darker than the curves: they are also ink for words. */
-static const unsigned peak_colors[VS_LEVEL_COUNT] = {0x004a7a, 0xa86a00, 0x444b54};
+/* Darker than the curves: they are also ink for words. Over layers no colour but ink is free. */
+static const unsigned peak_colors[2][VS_LEVEL_COUNT] = {{0x004a7a, 0xa86a00, 0x444b54}, {VS_INK, VS_INK, 0x444b54}};
 
 static double to_x(const struct vs_panel *p, double axis_ns)
 {
@@ -31,13 +33,16 @@ static FILE *begin_file(struct vs_page *page, const struct vs_panel *p, const ch
     return vs_page_begin(page, name);
 }
 
-static void write_axes(struct vs_page *page, const struct vs_panel *p)
+static void write_axes(struct vs_page *page, const struct vs_panel *p, const struct vs_layers *layers)
 {
     char text[64];
+    int shown = 0;
+    for (int i = 0; layers->known && i < VS_CATEGORY_COUNT; i++) shown += layers->present[i];
     FILE *f = begin_file(page, p, "axes");
     if (f)
-        fprintf(f, "%.2f\t%.2f\t%.9g\t%.9g\t%.9g\t%.9g\n", p->top, p->top + p->height, p->axes.x_max,
-                vs_page_step(p->axes.x_max, 12), p->axes.y_max, vs_page_step(p->axes.y_max, (int)(p->height / 36)));
+        fprintf(f, "%.2f\t%.2f\t%.9g\t%.9g\t%.9g\t%.9g\t%d\n", p->top, p->top + p->height, p->axes.x_max,
+                vs_page_step(p->axes.x_max, 12), p->axes.y_max, vs_page_step(p->axes.y_max, (int)(p->height / 36)),
+                shown);
     vs_page_end(page, f);
     snprintf(text, sizeof text, "memory (%s)", p->axes.y_unit);
     vs_page_text(page, VS_TEXT_UP, 26, p->top + p->height / 2, VS_INK_SOFT, text);
@@ -54,11 +59,34 @@ static void write_spans(struct vs_page *page, const struct vs_panel *p, const st
         unsigned rgb = vs_kinds_color(k, span->kind);
         if (x1 < x0 + 1) x1 = x0 + 1;
         if (x1 > x0 + 3) x1 -= 1; /* a hair of white between neighbours */
-        vs_page_box(page, x0, p->top, x1, p->top + p->height, vs_page_tint(rgb, 0.17));
+        if (s->iterations) rgb = i % 2 ? 0xdde3ea : 0xc9d2dc;
+        vs_page_box(page, x0, p->top, x1, p->top + p->height, vs_page_tint(rgb, p->colored ? 0.17 : 0.12));
         vs_page_box(page, x0, strip, x1, p->top - 3, rgb);
         vs_label_fit(text, sizeof text, span->label, 12, x1 - x0 - 7);
         if (*text) vs_page_text(page, VS_TEXT_SMALL, (x0 + x1) / 2, strip + 9.5, VS_INK, text);
     }
+}
+
+/* Behind the curves, and only so many that they can be told apart; strips of phases or iterations say more. */
+static int write_iterations(sqlite3 *db, struct vs_page *page, const struct vs_panel *p, const struct vs_device *d,
+                            struct vs_error *e)
+{
+    sqlite3_stmt *q = NULL;
+    double last = -ITERATION_GAP;
+    int err = vs_devices_prepare(db,
+                                 "SELECT MIN(begin_ns) FROM phase WHERE process_id = ? AND iteration IS NOT NULL"
+                                 " GROUP BY iteration ORDER BY 1",
+                                 &q, e);
+    if (err) return err;
+    sqlite3_bind_int64(q, 1, d->process_id);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        double x = to_x(p, (double)(sqlite3_column_int64(q, 0) + d->offset_ns));
+        if (x < last + ITERATION_GAP) continue;
+        vs_page_line(page, x, p->top, x, p->top + p->height, 0xc4cbd3);
+        last = x;
+    }
+    sqlite3_finalize(q);
+    return 0;
 }
 
 /* "rank 0 · GPU 0   NVIDIA H200        peak in use 41.87 GiB at 1.234 s in "backward"   ·   peak held ..." */
@@ -84,9 +112,23 @@ static void write_heading(struct vs_page *page, const struct vs_panel *p, const 
     vs_page_text(page, VS_TEXT_RIGHT, VS_PANEL_X1, y, VS_INK_SOFT, text);
 }
 
-/* The mark sits in data coordinates (drawn with the curves), the words beside it where there is more room. */
-static void write_peaks(struct vs_page *page, const struct vs_panel *p, const struct vs_device *d)
+/* Words that would lie on the line of what is held go above it, and then say both. */
+static double above_held(const struct vs_panel *p, const struct vs_device *d, double y, char *text, size_t size)
 {
+    double held = to_y(p, d->level[VS_LEVEL_HELD].peak_bytes);
+    char in_use[40], bytes[40];
+    if (y > held + 11 || y < held - 13) return y;
+    vs_label_bytes(in_use, sizeof in_use, d->level[VS_LEVEL_SUB].peak_bytes);
+    vs_label_bytes(bytes, sizeof bytes, d->level[VS_LEVEL_HELD].peak_bytes);
+    if (d->level[VS_LEVEL_SUB].peak_bytes < d->level[VS_LEVEL_HELD].peak_bytes)
+        snprintf(text, size, "peak %s, held %s", in_use, bytes);
+    return held - 13;
+}
+
+/* The mark sits in data coordinates (drawn with the curves), the words beside it where there is more room. */
+static void write_peaks(struct vs_page *page, const struct vs_panel *p, const struct vs_device *d, int layered)
+{
+    const unsigned *colors = peak_colors[layered];
     FILE *f = begin_file(page, p, "peaks");
     double said_x = -1e9, said_y = -1e9;
     int said = 0;
@@ -95,14 +137,15 @@ static void write_peaks(struct vs_page *page, const struct vs_panel *p, const st
         if (!level->present || (l == VS_LEVEL_USED && said)) continue;
         char bytes[40], text[80];
         double ns = (double)(level->peak_ts_ns + d->offset_ns), x = to_x(p, ns), y = to_y(p, level->peak_bytes);
-        fprintf(f, "%.9g\t%.8g\t%u\n", ns / p->axes.ns_per_x, level->peak_bytes / p->axes.bytes_per_y, peak_colors[l]);
+        fprintf(f, "%.9g\t%.8g\t%u\n", ns / p->axes.ns_per_x, level->peak_bytes / p->axes.bytes_per_y, colors[l]);
         vs_label_bytes(bytes, sizeof bytes, level->peak_bytes);
         snprintf(text, sizeof text, "%s %s", l == VS_LEVEL_HELD && said ? "held" : "peak", bytes);
         int right = x > VS_PANEL_X1 - 190;
         double tx = right ? x - 10 : x + 10, ty = y - 13;
+        if (l == VS_LEVEL_SUB && d->level[VS_LEVEL_HELD].present) ty = above_held(p, d, ty, text, sizeof text);
         if (l == VS_LEVEL_HELD && said && x > said_x - 190 && x < said_x + 190 && y < said_y + 26 && y > said_y - 26)
             continue; /* would cover the words of the peak that matters; the heading has both */
-        vs_page_text(page, right ? VS_TEXT_NOTE_RIGHT : VS_TEXT_NOTE_LEFT, tx, ty, peak_colors[l], text);
+        vs_page_text(page, right ? VS_TEXT_NOTE_RIGHT : VS_TEXT_NOTE_LEFT, tx, ty, colors[l], text);
         said_x = x, said_y = y, said = 1;
     }
     vs_page_end(page, f);
@@ -148,27 +191,31 @@ static int write_failures(sqlite3 *db, FILE *f, struct vs_page *page, const stru
 }
 
 int vs_panel_write(sqlite3 *db, struct vs_page *page, const struct vs_panel *p, const struct vs_device *d,
-                   const struct vs_spans *spans, const struct vs_kinds *kinds, struct vs_error *e)
+                   const struct vs_spans *spans, const struct vs_kinds *kinds, const struct vs_layers *layers,
+                   struct vs_error *e)
 {
     static const char *const files[VS_LEVEL_COUNT] = {"sub", "held", "used"};
     struct vs_curve_scale scale = {p->axes.ns_per_x, p->axes.bytes_per_y, 0};
-    char name[64];
+    char name[64], colors[64];
     int err = 0;
     scale.merge_ns = p->axes.x_max * p->axes.ns_per_x / (VS_PANEL_X1 - VS_PANEL_X0);
-    write_axes(page, p);
+    write_axes(page, p, layers);
     write_heading(page, p, d);
     write_spans(page, p, spans, kinds);
-    write_peaks(page, p, d);
+    if (!spans->phases) err = write_iterations(db, page, p, d, e);
+    write_peaks(page, p, d, layers->known);
     FILE *f = begin_file(page, p, "limits");
     if (f) {
         fprintf(f, "0\t0\t0\t0\t16777215\n");
         write_capacity(f, page, p, d);
-        err = write_failures(db, f, page, p, d, e);
+        if (!err) err = write_failures(db, f, page, p, d, e);
     }
     vs_page_end(page, f);
     for (int l = 0; !err && l < VS_LEVEL_COUNT; l++) {
         snprintf(name, sizeof name, "panel%d_%s.tsv", p->index, files[l]);
         err = vs_curve_write(db, page, name, d, (enum vs_level)l, &scale, e);
     }
-    return err;
+    snprintf(name, sizeof name, "panel%d_layers.tsv", p->index);
+    snprintf(colors, sizeof colors, "panel%d_colors.tsv", p->index);
+    return err ? err : vs_layers_write(db, page, name, colors, layers, d, &scale, e);
 }

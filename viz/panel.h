@@ -8,6 +8,7 @@
 #define VS_VIZ_PANEL_H
 
 #include "curve.h"
+#include "layers.h"
 #include "spans.h"
 
 #ifdef __cplusplus
@@ -16,7 +17,7 @@ extern "C" {
 
 enum { VS_KINDS_MAX = 8, VS_PANEL_HEADING = 30, VS_PANEL_STRIP = 22, VS_PANEL_GAP = 20 };
 enum { VS_PANEL_X0 = VS_PAGE_LEFT, VS_PANEL_X1 = VS_PAGE_WIDTH - VS_PAGE_RIGHT };
-enum { VS_NO_KIND_COLOR = 0xcfd4da };
+enum { VS_NO_KIND_COLOR = 0xcfd4da, VS_UNTOLD_COLOR = 0xc3c9cf }; /* untold: as in timeline.gp */
 
 struct vs_axes {
     double ns_per_x, x_max, bytes_per_y, y_max;
@@ -38,6 +39,7 @@ struct vs_panel {
     int index, last;    /* from 1; 1: the lowest one, with the time axis */
     double top, height; /* of the plot area, pixels */
     int strip;          /* 1: the page has range strips */
+    int colored;        /* 1: the colours of ranges go on behind the curves */
     struct vs_axes axes;
 };
 
@@ -47,7 +49,7 @@ void vs_kinds_collect(struct vs_kinds *k, const struct vs_spans *spans, int coun
 unsigned vs_kinds_color(const struct vs_kinds *k, const char *kind);
 int vs_panel_write(struct sqlite3 *db, struct vs_page *page, const struct vs_panel *panel,
                    const struct vs_device *device, const struct vs_spans *spans, const struct vs_kinds *kinds,
-                   struct vs_error *e);
+                   const struct vs_layers *layers, struct vs_error *e);
 
 #ifdef __cplusplus
 }

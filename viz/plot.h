@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * plot.h: draws the charts of one database: memory over time, what the memory was at its peak, and of results of
- * `bench norms` time and memory over T.
+ * plot.h: draws the charts of one database: memory over time, what the memory was at its peak, the same of all
+ * ranks side by side, and of results of `bench norms` time and memory over T. Or of several databases one chart: their
+ * peaks side by side.
  *
- * Writes memory_timeline, memory_breakdown, norms_time and norms_memory, each as .png and .svg, into out_dir, which is
- * made when it is missing (mode 0700; its parent must be there). A chart appears whole or not at all. A database that
+ * Writes memory_timeline, memory_breakdown, memory_breakdown_comparison, norms_time and norms_memory, each as .png and
+ * .svg, into out_dir, which is made when it is missing (mode 0700; its parent must be there). A chart appears whole or not at all. A database that
  * has data for only one of the memory charts yields that one, and unless quiet, one line on stderr about the other.
  *
  * Ownership: borrows everything; keeps nothing after it returns.
@@ -31,6 +32,12 @@ struct vs_plot_options {
 
 /* opt may be NULL. */
 int vs_plot(struct vs_db *db, const char *out_dir, const struct vs_plot_options *opt, struct vs_error *e);
+
+enum { VS_PLOT_RUNS_MAX = 24 };
+
+/* memory_breakdown_comparison alone, of 2 to VS_PLOT_RUNS_MAX databases; names: what to write below the bars. */
+int vs_plot_runs(struct vs_db *const *dbs, const char *const *names, int count, const char *out_dir,
+                 const struct vs_plot_options *opt, struct vs_error *e);
 
 #ifdef __cplusplus
 }

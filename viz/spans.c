@@ -18,6 +18,8 @@
 #include <string.h>
 
 enum { CELLS = 732 }; /* 2 pixels each */
+enum { NUMBERED = 12 }; /* iterations: few enough for "12568 … 18850" to fit on each */
+enum { RANGES, PHASES, ITERATIONS, KINDS }; /* what is in a lane: the first is what is rather shown */
 
 struct piece {
     double begin, end;
@@ -172,15 +174,16 @@ static int merge_lane(struct lane *l)
     struct piece run = {.count = 0}, *w = l->wide;
     int n = l->wide_count, kept = 0, room = (int)(sizeof l->wide / sizeof *l->wide);
     for (int i = 0; i <= CELLS; i++) {
-        if (i < CELLS && l->cell[i].count) {
-            join(&run, &l->cell[i]);
-            continue;
+        int filled = i < CELLS && l->cell[i].count;
+        if (run.count && (!filled || l->phases == ITERATIONS) && n < room) { /* numbers tell them apart even so thin */
+            w[n++] = run;
+            run.count = 0;
         }
-        if (run.count && n < room) w[n++] = run;
-        run.count = 0;
+        if (filled) join(&run, &l->cell[i]);
     }
     qsort(w, (size_t)n, sizeof *w, by_begin);
-    int each = (n + VS_SPANS_MAX - 1) / VS_SPANS_MAX, period = each > 1 ? period_of(w, n) : 1;
+    int most = l->phases == ITERATIONS ? NUMBERED : VS_SPANS_MAX;
+    int each = (n + most - 1) / most, period = each > 1 ? period_of(w, n) : 1;
     each = (each + period - 1) / period * period;
     for (int i = 0; i < n; i++) {
         if (i % each == 0) w[kept++] = w[i];
@@ -208,7 +211,13 @@ static void kind_of(char *out, const char *name)
     *out = 0;
 }
 
-static void describe(const struct piece *p, sqlite3_stmt *names, struct vs_span *out)
+/* A phase's number is no part of what it is: "backward #" is "backward". */
+static void drop_numbers(char *kind)
+{
+    for (char *at; (at = strstr(kind, " #"));) memmove(at, at + 2, strlen(at + 2) + 1);
+}
+
+static void describe(const struct piece *p, int phases, sqlite3_stmt *names, struct vs_span *out)
 {
     char first[VS_LABEL_SIZE], last[VS_LABEL_SIZE], one[VS_LABEL_SIZE], other[VS_LABEL_SIZE];
     char all[2 * VS_LABEL_SIZE + 48];
@@ -218,6 +227,7 @@ static void describe(const struct piece *p, sqlite3_stmt *names, struct vs_span 
     kind_of(other, last);
     int same = !p->mixed || !strcmp(one, other);
     snprintf(out->kind, sizeof out->kind, "%s%s%s", one, same ? "" : " … ", same ? "" : other);
+    if (phases == PHASES) drop_numbers(out->kind);
     snprintf(out->name, sizeof out->name, "%s%s%s", first, same ? "" : " … ", same ? "" : last);
     out->begin_ns = p->begin;
     out->end_ns = p->end;
@@ -227,30 +237,43 @@ static void describe(const struct piece *p, sqlite3_stmt *names, struct vs_span 
     vs_label_clean(out->label, sizeof out->label, all, VS_LABEL_POINTS);
 }
 
+/* Phases too many to be seen give way to iterations. */
+static struct lane *shown_lane(const struct lanes *all, sqlite3_int64 process)
+{
+    struct lane *best = best_lane(all, process);
+    for (int i = 0; best && best->phases == PHASES && best->count > VS_SPANS_MAX && i < all->count; i++)
+        if (all->item[i]->process == process && all->item[i]->phases == ITERATIONS && !all->item[i]->depth)
+            best = all->item[i];
+    return best;
+}
+
 static int choose(sqlite3 *db, const struct lanes *all, const struct vs_devices *devices, struct vs_spans *out,
                   struct vs_error *e)
 {
-    sqlite3_stmt *names[2] = {NULL, NULL};
-    int err = vs_devices_prepare(db, "SELECT text FROM string WHERE id = ?", &names[0], e);
-    if (!err)
-        err = vs_devices_prepare(db, "SELECT name || COALESCE(' ' || iteration, '') FROM phase WHERE id = ?", &names[1],
-                                 e);
+    static const char *const name_sql[KINDS] = {
+        "SELECT text FROM string WHERE id = ?",
+        "SELECT name || COALESCE(' ' || iteration, '') FROM phase WHERE id = ?",
+        "SELECT CASE WHEN iteration IS NULL THEN name ELSE iteration END FROM phase WHERE id = ?",
+    };
+    sqlite3_stmt *names[KINDS] = {NULL};
+    int err = 0;
+    for (int k = 0; !err && k < KINDS; k++) err = vs_devices_prepare(db, name_sql[k], &names[k], e);
     for (int i = 0; !err && i < devices->count; i++) {
         if (i && devices->item[i].process_id == devices->item[i - 1].process_id) {
             out[i] = out[i - 1];
             continue;
         }
-        struct lane *l = best_lane(all, devices->item[i].process_id);
+        struct lane *l = shown_lane(all, devices->item[i].process_id);
         if (!l) continue;
-        out[i].phases = l->phases;
+        out[i].phases = l->phases != RANGES;
+        out[i].iterations = l->phases == ITERATIONS;
         out[i].count = merge_lane(l);
         for (int k = 0; k < out[i].count; k++) {
             out[i].merged |= l->wide[k].count > 1;
-            describe(&l->wide[k], names[l->phases], &out[i].item[k]);
+            describe(&l->wide[k], l->phases, names[l->phases], &out[i].item[k]);
         }
     }
-    sqlite3_finalize(names[0]);
-    sqlite3_finalize(names[1]);
+    for (int k = 0; k < KINDS; k++) sqlite3_finalize(names[k]);
     return err;
 }
 
@@ -261,12 +284,17 @@ int vs_spans_load(sqlite3 *db, const struct vs_devices *devices, struct vs_spans
     int err = fill(db,
                    "SELECT process_id, thread_id, depth, domain IS NOT NULL, begin_ns, end_ns, name_id FROM range"
                    " WHERE depth <= 1 AND kind = 'push'",
-                   0, devices, &all, e);
+                   RANGES, devices, &all, e);
     if (!err)
         err = fill(db,
                    "SELECT process_id, 0, 0, 0, begin_ns, end_ns, id FROM phase"
                    " ORDER BY process_id, begin_ns, COALESCE(end_ns, 9223372036854775807) DESC",
-                   1, devices, &all, e);
+                   PHASES, devices, &all, e);
+    if (!err)
+        err = fill(db,
+                   "SELECT process_id, 0, 0, 0, MIN(begin_ns), CASE COUNT(end_ns) WHEN COUNT(*) THEN MAX(end_ns) END, MIN(id)"
+                   " FROM phase GROUP BY process_id, COALESCE(iteration, -1) ORDER BY process_id, 5",
+                   ITERATIONS, devices, &all, e);
     if (!err) err = choose(db, &all, devices, out, e);
     for (int i = 0; i < all.count; i++) free(all.item[i]);
     free(all.item);

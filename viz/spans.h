@@ -3,7 +3,8 @@
  * spans.h: the outermost ranges of a process as at most VS_SPANS_MAX stretches of time to shade in a chart.
  *
  * Taken from the thread whose outermost push ranges cover the most time: depth 0, or depth 1 when depth 0 is a single
- * range around everything; the program's own ranges before those of a library's domain; phases when there are none.
+ * range around everything; the program's own ranges before those of a library's domain; phases when there are none, or whole
+ * iterations when there are many phases.
  * Ranges too thin to see, and neighbours when there are too many, are merged and say so.
  * Cost: one pass over table range, memory independent of its length.
  * Ownership: the caller owns the arrays. Errors: -EIO, -ENOMEM.
@@ -31,6 +32,7 @@ struct vs_spans {
     int count;
     int merged; /* 1: some stand for several ranges */
     int phases; /* 1: these are phases, not NVTX ranges */
+    int iterations; /* 1: too many phases to see: these are whole iterations, named by their number */
 };
 
 /* out has one element for each of the devices. */

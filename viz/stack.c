@@ -55,8 +55,7 @@ static int pile_add(struct pile *p, int device, const char *text, double bytes)
     return 0;
 }
 
-/* What people call it, after the word that the tables use. */
-static const char *source_name(const char *source)
+const char *vs_source_name(const char *source)
 {
     static const char *const known[][2] = {
         {"torch", "torch (PyTorch tensors)"},
@@ -80,7 +79,7 @@ static const char *row_name(sqlite3_stmt *q, enum vs_cut cut)
     const char *source = (const char *)sqlite3_column_text(q, 0), *category = (const char *)sqlite3_column_text(q, 1);
     const char *range = (const char *)sqlite3_column_text(q, 2);
     if (cut == VS_CUT_CATEGORY) return category ? category : "not categorised";
-    if (cut == VS_CUT_SOURCE) return source_name(source ? source : "");
+    if (cut == VS_CUT_SOURCE) return vs_source_name(source ? source : "");
     return range ? range : "outside any range";
 }
 
@@ -150,8 +149,8 @@ static int has_rows(sqlite3_stmt *q, const struct vs_device *d, enum vs_level le
     sqlite3_bind_int(q, 2, d->device);
     sqlite3_bind_text(q, 3, level_text[level], -1, SQLITE_STATIC);
     for (; sqlite3_step(q) == SQLITE_ROW; rows++) {
-        const char *s = (const char *)sqlite3_column_text(q, 0);
-        *categories |= sqlite3_column_type(q, 1) != SQLITE_NULL;
+        const char *s = (const char *)sqlite3_column_text(q, 0), *category = (const char *)sqlite3_column_text(q, 1);
+        *categories |= category && strcmp(category, "unknown"); /* all of it unknown: a source or a range says more */
         if (!*source) snprintf(source, size, "%s", s ? s : "");
         if (s && strcmp(source, s)) *sources = 2;
     }

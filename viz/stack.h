@@ -38,6 +38,8 @@ struct vs_stacks {
 
 int vs_stacks_load(struct sqlite3 *db, const struct vs_devices *devices, struct vs_stacks *out, struct vs_error *e);
 void vs_stacks_free(struct vs_stacks *s);
+/* What people call a source, after the word that the tables use. */
+const char *vs_source_name(const char *source);
 
 #ifdef __cplusplus
 }

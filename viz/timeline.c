@@ -10,6 +10,7 @@
 #include "panel.h"
 
 #include <errno.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +20,12 @@ struct timeline {
     struct vs_devices devices;
     struct vs_spans spans[PANELS_MAX];
     struct vs_kinds kinds;
+    struct vs_layers layers[PANELS_MAX];
     struct vs_panel panel[PANELS_MAX];
     struct vs_page page;
-    int shown[VS_LEVEL_COUNT], has_spans, has_merged, has_phases;
+    int shown[VS_LEVEL_COUNT], has_spans, has_merged, has_phases, has_iterations;
+    int marked;           /* where iterations begin */
+    int stacked, largest; /* panels with layers; the one of them with the highest peak */
 };
 
 static void choose_time_scale(struct vs_axes *a, double span_ns)
@@ -84,8 +88,10 @@ static double legend_ranges(struct timeline *t, struct vs_page *page, double x, 
     char text[VS_LABEL_SIZE];
     const char *what = t->has_phases ? "phases of the program" : "NVTX ranges";
     if (!t->has_spans) return y;
-    snprintf(text, sizeof text, "background: %s%s", what, t->has_merged ? ", short ones joined" : "");
+    snprintf(text, sizeof text, "%s: %s%s", t->stacked ? "strip" : "background", t->has_iterations ? "iterations" : what,
+             t->has_merged && !t->has_iterations ? ", short ones joined" : "");
     legend_entry(page, &x, &y, 0, 0, text);
+    if (t->has_iterations) return y;
     for (int i = 0; i < t->kinds.count; i++) {
         const struct vs_kind *k = &t->kinds.item[i];
         vs_label_clean(text, sizeof text, k->name, VS_LABEL_POINTS);
@@ -95,20 +101,49 @@ static double legend_ranges(struct timeline *t, struct vs_page *page, double x, 
     return y;
 }
 
+/* From the bottom of the stack, with the sizes at the highest peak. Returns the y of its last row. */
+static double legend_layers(struct timeline *t, struct vs_page *page, double y)
+{
+    const struct vs_layers *l = &t->layers[t->largest];
+    char text[VS_LABEL_SIZE + 64], bytes[40];
+    double x = VS_PANEL_X0;
+    int any[VS_CATEGORY_COUNT] = {0};
+    for (int i = 0; i < t->devices.count; i++)
+        for (int c = 0; t->layers[i].known && c < VS_CATEGORY_COUNT; c++) any[c] |= t->layers[i].present[c];
+    if (t->devices.count > 1) snprintf(text, sizeof text, "at the peak of %s:", t->devices.item[t->largest].label);
+    else snprintf(text, sizeof text, "in use, at the peak:");
+    legend_entry(page, &x, &y, 0, 0, text);
+    for (int c = 0; c < VS_CATEGORY_COUNT; c++) {
+        if (!any[c]) continue;
+        vs_label_bytes(bytes, sizeof bytes, l->peak_bytes[c]);
+        snprintf(text, sizeof text, "%s %s", vs_category_looks[c].name, bytes);
+        legend_entry(page, &x, &y, 0, vs_category_looks[c].rgb, text);
+    }
+    return y;
+}
+
 /* Returns the y of its last row. */
 static double legend(struct timeline *t, struct vs_page *page)
 {
+    static const char *const how[2] = {"line: value, band: lowest to highest in a pixel, dot: peak",
+                                       "each pixel at its highest moment, dot: peak"};
     static const char *const meaning[2][VS_LEVEL_COUNT] = {
         {"in use by the program", "held from the driver", "used on the device by all processes"},
         {"in use by the program", "held by the process", "used on the device by all processes"},
     };
     double x = VS_PANEL_X0, y = LEGEND_TOP;
-    int only_gpus = t->devices.gpus == t->devices.count;
-    for (int l = 0; l < VS_LEVEL_COUNT; l++)
-        if (t->shown[l])
-            legend_entry(page, &x, &y, vs_level_colors[l], vs_page_tint(vs_level_colors[l], 0.42),
-                         meaning[!only_gpus][l]);
-    legend_entry(page, &x, &y, 0, 0, "line: value, band: lowest to highest in a pixel, dot: peak");
+    int only_gpus = t->devices.gpus == t->devices.count, gaps = 0;
+    if (t->stacked) y = legend_layers(t, page, y) + LEGEND_ROW;
+    for (int l = 0; l < VS_LEVEL_COUNT; l++) {
+        unsigned line = vs_level_colors[l], fill = vs_page_tint(line, 0.42);
+        if (!t->shown[l] || (l == VS_LEVEL_SUB && t->stacked == t->devices.count)) continue;
+        if (l == VS_LEVEL_HELD && t->stacked) line = VS_INK, fill = vs_page_tint(VS_INK, 0.05);
+        legend_entry(page, &x, &y, line, fill, meaning[!only_gpus][l]);
+    }
+    for (int i = 0; i < t->devices.count; i++) gaps |= t->layers[i].gaps;
+    if (gaps) legend_entry(page, &x, &y, 0, VS_UNTOLD_COLOR, "in use, category not known");
+    legend_entry(page, &x, &y, 0, 0, how[t->stacked > 0]);
+    if (t->marked) legend_entry(page, &x, &y, 0, 0, "vertical lines: iterations begin");
     if (!t->has_spans) return y;
     return legend_ranges(t, page, VS_PANEL_X0, y + LEGEND_ROW);
 }
@@ -123,12 +158,13 @@ static int write_panels(struct timeline *t, struct sqlite3 *db, struct vs_error 
         struct vs_panel *p = &t->panel[i];
         p->index = i + 1;
         p->strip = t->has_spans;
+        p->colored = !t->stacked;
         p->height = heights[n];
         p->top = y + VS_PANEL_HEADING + (p->strip ? VS_PANEL_STRIP : 0);
         y = p->top + p->height + VS_PANEL_GAP;
         choose_time_scale(&p->axes, (double)t->devices.span_ns);
         choose_memory_scale(&p->axes, &t->devices, t->devices.item[i].device < 0);
-        err = vs_panel_write(db, &t->page, p, &t->devices.item[i], &t->spans[i], &t->kinds, e);
+        err = vs_panel_write(db, &t->page, p, &t->devices.item[i], &t->spans[i], &t->kinds, &t->layers[i], e);
     }
     snprintf(text, sizeof text, "time since %s recording began (%s)",
              n > 1 && !t->devices.aligned && t->devices.processes > 1 ? "each process's"
@@ -140,6 +176,32 @@ static int write_panels(struct timeline *t, struct sqlite3 *db, struct vs_error 
     return err;
 }
 
+static int look_for_iterations(struct timeline *t, struct sqlite3 *db, struct vs_error *e)
+{
+    sqlite3_stmt *q = NULL;
+    int err = vs_devices_prepare(db, "SELECT EXISTS (SELECT 1 FROM phase WHERE iteration IS NOT NULL)", &q, e);
+    if (!err && sqlite3_step(q) == SQLITE_ROW) t->marked = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    for (int i = 0, unmarked = 0; i < t->devices.count; i++) { /* a strip of phases shows them itself */
+        unmarked += t->spans[i].phases;
+        if (unmarked == t->devices.count) t->marked = 0;
+    }
+    return err;
+}
+
+static int load_layers(struct timeline *t, struct sqlite3 *db, struct vs_error *e)
+{
+    const struct vs_device *d = t->devices.item;
+    int err = 0;
+    for (int i = 0; i < t->devices.count && !err; i++) {
+        err = vs_layers_load(db, &d[i], &t->layers[i], e);
+        if (!t->layers[i].known) continue;
+        if (!t->stacked++ || d[i].level[VS_LEVEL_SUB].peak_bytes > d[t->largest].level[VS_LEVEL_SUB].peak_bytes)
+            t->largest = i;
+    }
+    return err;
+}
+
 static int write_all(struct timeline *t, struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e)
 {
     int err = vs_devices_load(db, PANELS_MAX, &t->devices, e);
@@ -148,14 +210,16 @@ static int write_all(struct timeline *t, struct sqlite3 *db, const char *dir, in
         return vs_fail(e, ENODATA,
                        "nothing to draw: the database has no memory events; was the program recorded with "
                        "vramscope run, and did it allocate on a GPU or name its memory with NVTX?");
-    if ((err = vs_spans_load(db, &t->devices, t->spans, e))) return err;
+    if ((err = vs_spans_load(db, &t->devices, t->spans, e)) || (err = load_layers(t, db, e))) return err;
     vs_kinds_collect(&t->kinds, t->spans, t->devices.count, (double)t->devices.span_ns);
     for (int i = 0; i < t->devices.count; i++) {
         t->has_spans |= t->spans[i].count > 0;
         t->has_merged |= t->spans[i].merged;
         t->has_phases |= t->spans[i].phases;
+        t->has_iterations |= t->spans[i].iterations;
         for (int l = 0; l < VS_LEVEL_COUNT; l++) t->shown[l] |= t->devices.item[i].level[l].present;
     }
+    if ((err = look_for_iterations(t, db, e))) return err;
     vs_page_open(&t->page, dir);
     write_title(t);
     legend(t, &t->page);
