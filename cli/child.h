@@ -24,8 +24,10 @@ int vs_child_library(char *path, size_t path_bytes, struct vs_error *e);
 /* The built-in workloads: $VRAMSCOPE_WORKLOAD, else vramscope-workload beside our executable. */
 int vs_child_workload(char *path, size_t path_bytes, struct vs_error *e);
 
-/* Our environment and what the library reads: it is preloaded and writes below folder. trace and ranks may be NULL. */
-char **vs_child_environment(const char *library, const char *folder, const char *trace, const char *ranks);
+/* Our environment and what the library reads: it is preloaded and writes below folder. trace and ranks may be NULL;
+ * python_lines 0: as our environment says. */
+char **vs_child_environment(const char *library, const char *folder, const char *trace, const char *ranks,
+                            int python_lines);
 
 /* From here on our own signals are held back until vs_child_wait passes them on. */
 int vs_child_start(const char *path, char *const *argv, char *const *environment, pid_t *pid, struct vs_error *e);

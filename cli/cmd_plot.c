@@ -13,12 +13,60 @@
 
 #include <string.h>
 
+enum { NAME = 256 };
+
 static void wrote(void *arg, const char *path)
 {
     char shown[4096];
     (void)arg;
     vs_visible(path, strlen(path), 0, shown, sizeof shown);
     printf("%s\n", shown);
+}
+
+/* "runs/a.db" is "a", unless that is the name of another one too. */
+static void name_run(const struct vs_operands *o, int index, char out[NAME])
+{
+    const char *base[2];
+    for (int i = 0; i < o->count; i++) {
+        base[0] = strrchr(o->text[index], '/');
+        base[1] = strrchr(o->text[i], '/');
+        base[0] = base[0] && base[0][1] ? base[0] + 1 : o->text[index];
+        base[1] = base[1] && base[1][1] ? base[1] + 1 : o->text[i];
+        if (i != index && !strcmp(base[0], base[1])) {
+            snprintf(out, NAME, "%s", o->text[index]);
+            return;
+        }
+    }
+    snprintf(out, NAME, "%s", base[0]);
+    size_t n = strlen(out);
+    if (n > 3 && !strcmp(out + n - 3, ".db")) out[n - 3] = 0;
+}
+
+static int plot_runs(const struct vs_operands *o, const char *output, const struct vs_plot_options *how, struct vs_error *e)
+{
+    struct vs_db *dbs[VS_PLOT_RUNS_MAX] = {NULL};
+    static char text[VS_PLOT_RUNS_MAX][NAME];
+    const char *names[VS_PLOT_RUNS_MAX];
+    char path[4200];
+    int err = 0;
+    for (int i = 0; i < o->count && !err; i++) {
+        name_run(o, i, text[i]);
+        names[i] = text[i];
+        err = vs_recording_open(o->text[i], &dbs[i], path, sizeof path, e);
+    }
+    if (!err) err = vs_plot_runs(dbs, names, o->count, output, how, e);
+    for (int i = 0; i < o->count; i++) vs_db_close(dbs[i]);
+    return err;
+}
+
+static int plot_run(const struct vs_operands *o, const char *output, const struct vs_plot_options *how, struct vs_error *e)
+{
+    struct vs_db *db = NULL;
+    char path[4200];
+    int err = vs_recording_open(o->text[0], &db, path, sizeof path, e);
+    if (!err) err = vs_plot(db, output, how, e);
+    vs_db_close(db);
+    return err;
 }
 
 static int plot_main(const struct vs_command *self, int argc, char **argv)
@@ -29,24 +77,23 @@ static int plot_main(const struct vs_command *self, int argc, char **argv)
                                         {0}};
     const struct vs_plot_options how = {.wrote = wrote};
     struct vs_operands operands = {0};
-    struct vs_db *db = NULL;
     struct vs_error e;
-    char path[4200];
     int err, status = vs_options_parse(self, options, argc, argv, &operands);
     if (status >= 0) return status;
-    if (operands.count != 1) return vs_usage(self, "plot needs one database or log folder");
+    if (!operands.count) return vs_usage(self, "plot needs one database or log folder, or several to compare");
+    if (operands.count > VS_PLOT_RUNS_MAX) return vs_usage(self, "plot compares at most %d runs", VS_PLOT_RUNS_MAX);
     if (!*output) return vs_usage(self, "-o needs the name of a folder");
-    err = vs_recording_open(operands.text[0], &db, path, sizeof path, &e);
-    if (!err) err = vs_plot(db, output, &how, &e);
-    vs_db_close(db);
+    err = operands.count > 1 ? plot_runs(&operands, output, &how, &e) : plot_run(&operands, output, &how, &e);
     if (err) return vs_complain("%s", e.text);
     return fflush(stdout) ? vs_complain("cannot write the list of charts") : VS_OK;
 }
 
 const struct vs_command vs_command_plot = {
     .name = "plot",
-    .operands = "DB [-o DIR]",
-    .summary = "Draw the charts of a recording as PNG and SVG",
-    .about = "DB is a database or a log folder. The names of the files written are printed.",
-    .example = "vramscope plot run.db -o charts",
+    .operands = "DB [DB ...] [-o DIR]",
+    .summary = "Draw the charts of a recording, or compare several, as PNG and SVG",
+    .about = "DB is a database or a log folder. Of one: its memory over time and at its peak, and where it has several\n"
+             "ranks their peaks side by side. Of several: only memory_breakdown_comparison, their peaks side by side, in\n"
+             "the order given; of each run the device with the highest peak. The names of the files written are printed.",
+    .example = "vramscope plot run.db -o charts\n  vramscope plot before.db after.db -o charts",
     .main = plot_main};

@@ -19,7 +19,7 @@
 
 struct request {
     const char *output, *trace, *ranks;
-    int force, append;
+    int force, append, python_lines;
     char **command;
 };
 
@@ -108,6 +108,8 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
         {.name = "trace", .argument = "LEVEL", .help = "memory (default), kernels (and copies, with GPU times) or\n"
                                                        "                           api (and host API calls)",
          .text = &r->trace, .choices = "memory kernels api"},
+        {.name = "python-lines", .help = "also record the Python stack of each PyTorch allocation (CPython 3.10 to 3.13)",
+         .on = &r->python_lines},
         {.name = "ranks", .argument = "LIST", .help = "record only these ranks, as in 0,2-3 (default: all)", .text = &r->ranks},
         {0}};
     struct vs_operands operands = {.stop = 1};
@@ -133,7 +135,7 @@ static int run_main(const struct vs_command *self, int argc, char **argv)
         vs_complain("%s", e.text);
         return err == -ENOENT ? VS_NOT_FOUND : VS_NOT_EXECUTABLE;
     }
-    run = (struct vs_recorded_run){.output = r.output, .trace = r.trace, .ranks = r.ranks, .program = program, .argv = r.command,
+    run = (struct vs_recorded_run){.output = r.output, .trace = r.trace, .ranks = r.ranks, .python_lines = r.python_lines, .program = program, .argv = r.command,
                                    .mode = r.force ? VS_OUTPUT_FORCE : r.append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW};
     if (vs_recorded_run(&run, &e)) {
         vs_complain("%s", e.text);
@@ -145,7 +147,7 @@ static int run_main(const struct vs_command *self, int argc, char **argv)
 
 const struct vs_command vs_command_run = {
     .name = "run",
-    .operands = "[-o DB] [--force|--append] [--trace LEVEL] [--ranks LIST] -- COMMAND [ARG...]",
+    .operands = "[-o DB] [--force|--append] [--trace LEVEL] [--ranks LIST] [--python-lines] -- COMMAND [ARG...]",
     .summary = "Run a program and record its GPU memory, unchanged, into one database",
     .about = "The program keeps its stdin, stdout, signals and exit status; the summary goes to stderr. All\n"
              "processes it starts are recorded into the same database. Several runs of one job (mpirun -n 4\n"

@@ -28,6 +28,7 @@ struct vs_command {
     X(ingest)          \
     X(report)          \
     X(query)           \
+    X(export)          \
     X(plot)            \
     X(bench)
 #define X(name) extern const struct vs_command vs_command_##name;

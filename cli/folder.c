@@ -18,6 +18,7 @@
 #include "../db/ingest.h"
 #include "../db/query.h"
 #include "../db/record.h"
+#include "../db/run_end.h"
 
 int vs_folder_processes(const char *folder)
 {
@@ -56,7 +57,9 @@ int vs_folder_foreign(const char *folder)
         const char *name = entry->d_name;
         char log[512];
         struct stat st;
-        if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, VS_LOCK_NAME) || !strncmp(name, "run.db", 6)) continue;
+        if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, VS_LOCK_NAME) || !strncmp(name, "run.db", 6) ||
+            !strncmp(name, VS_RUN_END_PREFIX, strlen(VS_RUN_END_PREFIX)))
+            continue;
         snprintf(log, sizeof log, "%s/%s", name, VS_LOG_NAME);
         foreign = fstatat(dirfd(d), log, &st, AT_SYMLINK_NOFOLLOW) && !is_empty(dirfd(d), name);
     }

@@ -96,11 +96,12 @@ int vs_child_workload(char *path, size_t path_bytes, struct vs_error *e)
     return 0;
 }
 
-static int is_ours(const char *entry, int with_trace, int with_ranks)
+static int is_ours(const char *entry, int with_trace, int with_ranks, int with_lines)
 {
     return !strncmp(entry, "LD_PRELOAD=", 11) || !strncmp(entry, "VRAMSCOPE_RUN=", 14) ||
            !strncmp(entry, "VRAMSCOPE_QUIET=", 16) || (with_trace && !strncmp(entry, "VRAMSCOPE_TRACE=", 16)) ||
-           (with_ranks && !strncmp(entry, "VRAMSCOPE_RANKS=", 16));
+           (with_ranks && !strncmp(entry, "VRAMSCOPE_RANKS=", 16)) ||
+           (with_lines && !strncmp(entry, "VRAMSCOPE_PYTHON_LINES=", 23));
 }
 
 static char *put(char **list, int *n, char *at, const char *name, const char *value, const char *more)
@@ -110,7 +111,8 @@ static char *put(char **list, int *n, char *at, const char *name, const char *va
     return at;
 }
 
-char **vs_child_environment(const char *library, const char *folder, const char *trace, const char *ranks)
+char **vs_child_environment(const char *library, const char *folder, const char *trace, const char *ranks,
+                            int python_lines)
 {
     const char *old = getenv("LD_PRELOAD");
     size_t room, entries = 8;
@@ -128,12 +130,13 @@ char **vs_child_environment(const char *library, const char *folder, const char 
     if (!list) return NULL;
     at = (char *)(list + entries);
     for (i = 0; environ[i]; i++)
-        if (!is_ours(environ[i], trace != NULL, ranks != NULL)) list[n++] = environ[i];
+        if (!is_ours(environ[i], trace != NULL, ranks != NULL, python_lines)) list[n++] = environ[i];
     at = put(list, &n, at, "LD_PRELOAD", library, old);
     at = put(list, &n, at, "VRAMSCOPE_RUN", folder, NULL);
     at = put(list, &n, at, "VRAMSCOPE_QUIET", "1", NULL);
     if (trace) at = put(list, &n, at, "VRAMSCOPE_TRACE", trace, NULL);
-    if (ranks) put(list, &n, at, "VRAMSCOPE_RANKS", ranks, NULL);
+    if (ranks) at = put(list, &n, at, "VRAMSCOPE_RANKS", ranks, NULL);
+    if (python_lines) put(list, &n, at, "VRAMSCOPE_PYTHON_LINES", "1", NULL);
     list[n] = NULL;
     return list;
 }

@@ -10,9 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "../db/run_end.h"
 #include "child.h"
+#include "oom_kills.h"
 
 /* The program inherits descriptor 1 at the moment of its start. */
 static int start(struct vs_recorded_run *r, char **environment, struct vs_error *e)
@@ -33,16 +36,37 @@ static int start(struct vs_recorded_run *r, char **environment, struct vs_error 
     return err;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* For the ingest of whoever is last. Nothing depends on it: where it cannot be written, less is known. */
+static void write_end(const struct vs_recorded_run *r, const char *folder, struct vs_run_end *end)
+{
+    long long kills = vs_oom_kills();
+    gethostname(end->host, sizeof end->host - 1);
+    end->end_ns = now_ns();
+    end->pid = r->pid;
+    end->status = r->status;
+    end->oom_kills = kills >= 0 && end->oom_kills >= 0 ? kills - end->oom_kills : -1;
+    vs_run_end_write(folder, end);
+}
+
 int vs_recorded_run(struct vs_recorded_run *r, struct vs_error *e)
 {
     struct vs_recorder *recorder;
     struct vs_output o;
+    struct vs_run_end end;
     char library[4200], **environment;
     int err = vs_child_library(library, sizeof library, e);
     if (!err) err = vs_output_open(r->output, r->mode, &o, e);
     if (err) return err;
     r->opened = 1;
-    environment = vs_child_environment(library, o.folder, r->trace, r->ranks);
+    end = (struct vs_run_end){.start_ns = now_ns(), .oom_kills = vs_oom_kills()};
+    environment = vs_child_environment(library, o.folder, r->trace, r->ranks, r->python_lines);
     err = start(r, environment, e);
     free(environment);
     if (err) {
@@ -51,6 +75,7 @@ int vs_recorded_run(struct vs_recorded_run *r, struct vs_error *e)
     }
     recorder = vs_recorder_start(&o);
     r->status = vs_child_wait(r->pid);
+    write_end(r, o.folder, &end);
     r->outcome = vs_recorder_finish(recorder, &o, &r->error);
     return 0;
 }

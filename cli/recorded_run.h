@@ -20,6 +20,7 @@ struct vs_recorded_run {
     const char *output; /* database */
     enum vs_output_mode mode;
     const char *trace, *ranks; /* NULL: as the environment says, else the default */
+    int python_lines;          /* record Python stacks of allocations; 0: as the environment says */
     const char *program;       /* its path */
     char **argv;
     int quiet_stdout; /* the program's stdout goes where our stderr goes */

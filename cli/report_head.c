@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "human.h"
+#include "mortem.h"
 #include "sheet.h"
 
 static void command(struct vs_sheet *s, const char *db_path)
@@ -74,15 +75,15 @@ static void moment(struct vs_sheet *s)
     sqlite3_finalize(q);
 }
 
-/* Processes that did not end in order, the first three by name. */
+/* Processes that did not end well, the first three by name. */
 static void unusual_ends(struct vs_sheet *s, int64_t orderly)
 {
     sqlite3_stmt *q = vs_sheet_query(s, "SELECT rank, pid, ended, end_ns - delivered_ns, (SELECT count FROM loss WHERE"
-                                        " process_id = p.id AND reason = 'undelivered') FROM process p WHERE id IN " VS_SHOWN
-                                        " AND ended IS NOT 'exit' ORDER BY ended, rank, id");
+                                        " process_id = p.id AND reason = 'undelivered'), exit_status FROM process p WHERE id IN " VS_SHOWN
+                                        " AND (ended IS NOT 'exit' OR exit_status > 0) ORDER BY ended, rank, id");
     int n = 0;
     while (vs_sheet_next(s, &q)) {
-        char who[48], late[VS_CELL];
+        char who[48], late[VS_CELL], end[VS_ENDED];
         const char *ended = (const char *)sqlite3_column_text(q, 2);
         if (++n > 3) continue;
         if (sqlite3_column_type(q, 0) == SQLITE_NULL)
@@ -90,26 +91,30 @@ static void unusual_ends(struct vs_sheet *s, int64_t orderly)
         else
             snprintf(who, sizeof who, "rank %lld (pid %lld)", (long long)sqlite3_column_int64(q, 0),
                      (long long)sqlite3_column_int64(q, 1));
+        vs_mortem_end(ended && !strcmp(ended, "killed"), sqlite3_column_int64(q, 5), end); /* unknown: 0 */
         if (ended && !strcmp(ended, "killed") && sqlite3_column_int64(q, 3) > 0)
-            vs_sheet_line(s, "  ended    %s was killed; the GPU had not delivered the last %s", who,
+            vs_sheet_line(s, "  ended    %s %s; the GPU had not delivered the last %s", who, end,
                           vs_column_time(q, 3, 0, late));
         else if (ended && !strcmp(ended, "killed") && sqlite3_column_int64(q, 4) > 0)
-            vs_sheet_line(s, "  ended    %s was killed before the GPU delivered anything", who);
+            vs_sheet_line(s, "  ended    %s %s before the GPU delivered anything", who, end);
         else if (ended && !strcmp(ended, "killed"))
-            vs_sheet_line(s, "  ended    %s was killed; all it did before is recorded", who);
+            vs_sheet_line(s, "  ended    %s %s; all it did before is recorded", who, end);
+        else if (ended && !strcmp(ended, "exit"))
+            vs_sheet_line(s, "  ended    %s %s", who, end);
         else if (ended && !strcmp(ended, "detached"))
             vs_sheet_line(s, "  ended    recording of %s was stopped; the program went on", who);
         else
             vs_sheet_line(s, "  ended    %s has not: what follows is what is known so far", who);
     }
-    if (n > 3) vs_sheet_line(s, "  ended    %d more processes not in order", n - 3);
+    if (n > 3) vs_sheet_line(s, "  ended    %d more processes not well", n - 3);
     if (orderly) vs_sheet_line(s, "  ended    %lld in order", (long long)orderly);
 }
 
 static void ends(struct vs_sheet *s)
 {
     int64_t all = vs_sheet_number(s, "SELECT COUNT(*) FROM process WHERE id IN " VS_SHOWN);
-    int64_t orderly = vs_sheet_number(s, "SELECT COUNT(*) FROM process WHERE ended = 'exit' AND id IN " VS_SHOWN);
+    int64_t orderly = vs_sheet_number(s, "SELECT COUNT(*) FROM process WHERE ended = 'exit' AND"
+                                       " COALESCE(exit_status, 0) = 0 AND id IN " VS_SHOWN);
     if (all && orderly == all)
         vs_sheet_line(s, "  ended    in order");
     else

@@ -20,17 +20,27 @@ static const char *explain(const char *reason)
     return "";
 }
 
+/* The last word of each attempt: PyTorch asks the driver several times before it gives up. */
+#define GROUPS " FROM allocation_failure WHERE process_id IN " VS_SHOWN " GROUP BY process_id, device, thread_id," \
+               " COALESCE(sub_allocations, -rowid), held_allocations"
+
 void vs_report_failures(struct vs_sheet *s)
 {
-    int64_t n = vs_sheet_number(s, "SELECT COUNT(*) FROM allocation_failure WHERE process_id IN " VS_SHOWN);
+    int64_t n = vs_sheet_number(s, "SELECT SUM(n) FROM (SELECT MAX(1, SUM(source = 'torch')) AS n" GROUPS ")");
+    int64_t fatal = vs_sheet_number(s, "SELECT COUNT(*) FROM post_mortem WHERE kind <> 'killed' AND process_id IN " VS_SHOWN);
+    char after[64] = "";
     sqlite3_stmt *q;
     if (!n) return;
-    vs_sheet_line(s, "FAILED ALLOCATIONS  %lld; the last:", (long long)n);
+    if (fatal && n > fatal)
+        snprintf(after, sizeof after, ", after %lld of them the program went on", (long long)(n - fatal));
+    else if (!fatal)
+        snprintf(after, sizeof after, ", the program went on");
+    vs_sheet_line(s, "FAILED ALLOCATIONS  %lld%s; the last:", (long long)n, after);
     q = vs_sheet_query(s, "SELECT p.rank, p.pid, f.device, f.source, f.bytes, f.ts_ns - p.start_ns, f.free_bytes,"
                           " COALESCE(f.total_bytes, (SELECT total_bytes FROM device d WHERE d.process_id = f.process_id AND"
                           " d.device = f.device)), f.allocated_bytes, f.reserved_bytes,"
                           " (SELECT t.text FROM range r JOIN string t ON t.id = r.name_id WHERE r.id = f.range_id)"
-                          " FROM allocation_failure f JOIN process p ON p.id = f.process_id WHERE f.process_id IN " VS_SHOWN
+                          " FROM allocation_failure f JOIN process p ON p.id = f.process_id WHERE f.rowid IN (SELECT MAX(rowid)" GROUPS ")"
                           " ORDER BY f.ts_ns DESC LIMIT 2");
     while (vs_sheet_next(s, &q)) {
         char place[VS_CELL], source[VS_CELL], asked[VS_CELL], at[VS_CELL], free_bytes[VS_CELL], total[VS_CELL], have[VS_CELL],
@@ -39,7 +49,7 @@ void vs_report_failures(struct vs_sheet *s)
             snprintf(then, sizeof then, ", %.30s of %.30s free", vs_column_bytes(q, 6, 0, free_bytes),
                      vs_column_bytes(q, 7, 0, total));
         else if (sqlite3_column_type(q, 8) != SQLITE_NULL)
-            snprintf(then, sizeof then, ", %.30s live and %.30s reserved then", vs_column_bytes(q, 8, 0, have),
+            snprintf(then, sizeof then, ", %.30s live, %.30s reserved", vs_column_bytes(q, 8, 0, have),
                      vs_column_bytes(q, 9, 0, reserved));
         vs_sheet_line(s, "  %s %s asked for %s%s, at %s in %s", vs_column_place(q, 0, 2, 0, place),
                       vs_column_text(q, 3, "", 0, source), vs_column_bytes(q, 4, 0, asked), then,

@@ -45,14 +45,21 @@ static void make_entry(struct entry *e, const char *name, int64_t bytes, int64_t
              vs_human_count(count, number));
 }
 
+enum cut { BY_SOURCE, BY_CATEGORY, BY_RANGE };
+
 /* Fills at most ROWS + 1 entries; returns how many. */
-static int group(struct vs_sheet *s, const struct place *p, const char *level, int by_range, struct entry *entries)
+static int group(struct vs_sheet *s, const struct place *p, const char *level, enum cut cut, struct entry *entries)
 {
-    sqlite3_stmt *q = vs_sheet_query(
-        s, by_range ? "SELECT COALESCE(range_name, 'outside any range'), SUM(bytes), SUM(count) FROM at_peak WHERE"
-                      " process_id = ?2 AND device = ?3 AND level = ?4 GROUP BY range_name ORDER BY 2 DESC, 1"
-                    : "SELECT COALESCE(category, source), SUM(bytes), SUM(count) FROM at_peak WHERE"
-                      " process_id = ?2 AND device = ?3 AND level = ?4 GROUP BY 1 ORDER BY 2 DESC, 1");
+    static const char *const sql[] = {
+#define GROUPED(by) \
+    "SELECT " by ", SUM(bytes), SUM(count) FROM at_peak WHERE process_id = ?2 AND device = ?3 AND level = ?4" \
+    " GROUP BY 1 ORDER BY 2 DESC, 1"
+        [BY_SOURCE] = GROUPED("source"),
+        [BY_CATEGORY] = GROUPED("COALESCE(category, 'unknown')"),
+        [BY_RANGE] = GROUPED("COALESCE(range_name, 'outside any range')"),
+#undef GROUPED
+    };
+    sqlite3_stmt *q = vs_sheet_query(s, sql[cut]);
     int64_t other_bytes = 0, other_count = 0;
     int n = 0, others = 0;
     char name[48];
@@ -78,30 +85,66 @@ static int group(struct vs_sheet *s, const struct place *p, const char *level, i
     return n;
 }
 
+static int has_categories(struct vs_sheet *s, const struct place *p)
+{
+    sqlite3_stmt *q = vs_sheet_query(s, "SELECT COUNT(*) FROM at_peak WHERE process_id = ?2 AND device = ?3 AND level = 'sub'"
+                                        " AND category <> 'unknown'");
+    int found = 0;
+    if (q) {
+        sqlite3_bind_int64(q, 2, p->process);
+        sqlite3_bind_int64(q, 3, p->device);
+    }
+    if (vs_sheet_next(s, &q)) found = sqlite3_column_int(q, 0) > 0;
+    sqlite3_finalize(q);
+    return found;
+}
+
+/* What the blocks were, where the table is of what lay inside them: "cuda 8.0 GiB, nccl 125.9 MiB". */
+static void held_line(struct vs_sheet *s, const struct place *p)
+{
+    sqlite3_stmt *q = vs_sheet_query(s, "SELECT source, SUM(bytes) FROM at_peak WHERE process_id = ?2 AND device = ?3 AND"
+                                        " level = 'held' GROUP BY source ORDER BY 2 DESC, 1 LIMIT 5");
+    char text[256] = "", source[VS_CELL], bytes[VS_CELL];
+    size_t n = 0;
+    if (q) {
+        sqlite3_bind_int64(q, 2, p->process);
+        sqlite3_bind_int64(q, 3, p->device);
+    }
+    while (vs_sheet_next(s, &q)) {
+        if (n >= sizeof text) continue;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.20s %.20s", n ? ", " : "", vs_column_text(q, 0, "", 0, source),
+                              vs_column_bytes(q, 1, 0, bytes));
+    }
+    if (n) vs_sheet_line(s, "  held, at its own peak: %s", text);
+}
+
+static void side_by_side(struct vs_sheet *s, const struct entry *left, int nleft, const struct entry *right, int nright)
+{
+    char blank[VS_CELL];
+    for (int i = 0; i < nleft || i < nright; i++)
+        vs_sheet_line(s, "  %s | %s", i < nleft ? left[i].text : vs_cell("", NAME + 19, blank), i < nright ? right[i].text : "");
+}
+
 void vs_report_peak(struct vs_sheet *s)
 {
     struct entry left[ROWS + 1], right[ROWS + 1];
     struct place p;
-    char head[64], blank[VS_CELL];
-    int nleft, nright, i;
-    const char *inner = "sub", *by = "held";
+    char head[64];
     if (!find_place(s, &p)) return;
-    nleft = group(s, &p, "held", 0, left);
-    nright = group(s, &p, inner, 1, right);
-    if (!nright) {
-        inner = "held";
-        nright = group(s, &p, inner, 1, right);
-    }
+    int categories = has_categories(s, &p);
+    int nleft = group(s, &p, categories ? "sub" : "held", categories ? BY_CATEGORY : BY_SOURCE, left);
+    int nright = group(s, &p, "sub", BY_RANGE, right);
+    const char *inner = nright ? "live (sub), by range" : "held, by range", *by = categories ? "live (sub)" : "held";
+    if (!nright) nright = group(s, &p, "held", BY_RANGE, right);
     if (!nleft) {
         by = "live";
-        nleft = group(s, &p, "sub", 0, left);
+        nleft = group(s, &p, "sub", BY_SOURCE, left);
     }
     if (!nleft && !nright) return;
     snprintf(head, sizeof head, "AT THE PEAK, %.30s", p.name);
-    vs_sheet_line(s, "%-29s %10s %7s | %-27s %10s %7s", head, by, "pieces",
-                  strcmp(inner, "sub") ? "held, by range" : "live (sub), by range", "bytes", "pieces");
-    for (i = 0; i < nleft || i < nright; i++)
-        vs_sheet_line(s, "  %s | %s", i < nleft ? left[i].text : vs_cell("", NAME + 19, blank), i < nright ? right[i].text : "");
+    vs_sheet_line(s, "%-29s %10s %7s | %-27s %10s %7s", head, by, "pieces", inner, "bytes", "pieces");
+    side_by_side(s, left, nleft, right, nright);
+    if (categories) held_line(s, &p);
 }
 
 /* Live pieces and blocks with nothing live inside. A block around live pieces is theirs. */

@@ -21,7 +21,7 @@
 struct vs_sheet {
     FILE *out;
     sqlite3 *db;
-    int has_rank, brief;
+    int has_rank, brief, all; /* all: every row of a table that would be shortened to one screen */
     int64_t rank;
     int failed;
     struct vs_error error;
@@ -51,8 +51,11 @@ char *vs_column_place(sqlite3_stmt *q, int rank_column, int64_t processes, int w
 
 /* The sections. */
 void vs_report_head(struct vs_sheet *s, const char *db_path);
+void vs_report_mortem(struct vs_sheet *s);
 void vs_report_memory(struct vs_sheet *s);
+void vs_report_iterations(struct vs_sheet *s);
 void vs_report_peak(struct vs_sheet *s);
+void vs_report_account(struct vs_sheet *s);
 void vs_report_live(struct vs_sheet *s);
 void vs_report_kernels(struct vs_sheet *s);
 void vs_report_ranges(struct vs_sheet *s);
@@ -60,5 +63,15 @@ void vs_report_collectives(struct vs_sheet *s);
 void vs_report_failures(struct vs_sheet *s);
 void vs_report_losses(struct vs_sheet *s);
 void vs_report_cost(struct vs_sheet *s);
+
+/* The tables of `report --by NAME`: name and what it shows. Each is void vs_report_by_NAME(struct vs_sheet *). */
+#define VS_REPORT_TABLES(X)                                                         \
+    X(iteration, "peak by category and growth of every iteration, and a leak verdict") \
+    X(rank, "ranks and devices side by side, and how even they are")                \
+    X(category, "what live memory was at the peak of every device")                    \
+    X(line, "which lines of Python live memory at the peak came from (run --python-lines)")
+#define X(name, help) void vs_report_by_##name(struct vs_sheet *s);
+VS_REPORT_TABLES(X)
+#undef X
 
 #endif
