@@ -45,6 +45,30 @@ uint64_t vs_put_torch(struct vs_log_writer *w, unsigned thread, int device, uint
     return r->seq;
 }
 
+void vs_put_oom(struct vs_log_writer *w, unsigned thread, int device, int64_t bytes, uint64_t allocated, uint64_t reserved,
+                uint64_t range, uint64_t ts)
+{
+    struct vs_rec_oom *r = vs_log_writer_add(w, thread, VS_K_TORCH_OOM, sizeof *r, 0, device);
+    r->ts_ns = ts;
+    r->bytes = bytes;
+    r->allocated = allocated;
+    r->reserved = reserved;
+    r->range = range;
+}
+
+void vs_put_refusal(struct vs_log_writer *w, unsigned thread, int device, uint64_t bytes, uint64_t unused, uint64_t total,
+                    uint64_t caller, uint64_t ts)
+{
+    struct vs_rec_alloc_fail *r = vs_log_writer_add(w, thread, VS_K_ALLOC_FAIL, sizeof *r, 0, device);
+    r->ts_ns = ts;
+    r->bytes = bytes;
+    r->free_bytes = unused;
+    r->total_bytes = total;
+    r->caller = caller;
+    r->memory = VS_MEM_CUDA;
+    r->error = 2;
+}
+
 uint64_t vs_put_range(struct vs_log_writer *w, unsigned thread, const char *name, uint64_t parent, unsigned flags,
                       uint64_t ts)
 {
@@ -192,6 +216,7 @@ void vs_put_coll(struct vs_log_writer *w, unsigned thread, uint64_t id, uint64_t
                  uint64_t group, uint64_t ts)
 {
     struct vs_rec_coll_begin *r = vs_log_writer_add(w, thread, VS_K_COLL_BEGIN, sizeof *r, 0, 0);
+    r->seq = vs_log_writer_seq(w);
     r->id = id;
     r->ts_ns = ts;
     r->comm = comm;

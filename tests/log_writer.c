@@ -28,6 +28,7 @@ struct vs_log_writer {
     struct vs_rec *open;                     /* the record last added */
     FILE *log;
     uint64_t random;
+    int exit_status, has_status;
     char folder[512], memory[256];
 };
 
@@ -271,6 +272,12 @@ void vs_log_writer_lose(struct vs_log_writer *w, enum vs_source source, enum vs_
     w->control.lost[source][why] += n;
 }
 
+void vs_log_writer_status(struct vs_log_writer *w, int exit_status)
+{
+    w->exit_status = exit_status;
+    w->has_status = 1;
+}
+
 void vs_log_writer_flush(struct vs_log_writer *w)
 {
     publish(w);
@@ -315,6 +322,8 @@ void vs_log_writer_close(struct vs_log_writer *w, enum vs_writer_end how)
         e->delivered_ns = w->control.delivered_ns;
         e->gpu_buffer_bytes = w->control.gpu_buffer_bytes;
         e->host_bytes = w->control.host_bytes;
+        e->has_exit_status = (uint32_t)w->has_status;
+        e->exit_status = w->exit_status;
         vs_log_writer_flush(w);
         w->control.state = VS_CTL_ENDED;
     } else if (w->log) {

@@ -42,6 +42,7 @@ void *vs_log_writer_add(struct vs_log_writer *w, unsigned thread, enum vs_kind k
                         int device);
 uint64_t vs_log_writer_seq(struct vs_log_writer *w);
 void vs_log_writer_lose(struct vs_log_writer *w, enum vs_source source, enum vs_loss why, uint64_t n);
+void vs_log_writer_status(struct vs_log_writer *w, int exit_status); /* for its last record */
 void vs_log_writer_flush(struct vs_log_writer *w); /* every record so far is in a frame on disk */
 uint64_t vs_log_writer_appended(const struct vs_log_writer *w, enum vs_source source);
 struct vs_control *vs_log_writer_control(struct vs_log_writer *w);
@@ -55,6 +56,10 @@ uint64_t vs_put_free(struct vs_log_writer *w, unsigned thread, enum vs_memory me
                      uint64_t ts);
 uint64_t vs_put_torch(struct vs_log_writer *w, unsigned thread, int device, uint64_t address, int64_t bytes,
                       uint64_t allocated, uint64_t reserved, uint64_t range, uint64_t ts); /* allocated 0: not known */
+void vs_put_oom(struct vs_log_writer *w, unsigned thread, int device, int64_t bytes, uint64_t allocated, uint64_t reserved,
+                uint64_t range, uint64_t ts);
+void vs_put_refusal(struct vs_log_writer *w, unsigned thread, int device, uint64_t bytes, uint64_t unused, uint64_t total,
+                    uint64_t caller, uint64_t ts);
 uint64_t vs_put_range(struct vs_log_writer *w, unsigned thread, const char *name, uint64_t parent, unsigned flags,
                       uint64_t ts);
 uint64_t vs_put_range_end(struct vs_log_writer *w, unsigned thread, uint64_t begin, uint64_t ts);

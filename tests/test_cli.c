@@ -38,7 +38,7 @@ static const struct {
     {{"ingest", "-o", "x"}, 2, NULL, "ingest needs the log folder"},
     {{"ingest", "x"}, 2, NULL, "ingest needs -o DB"},
     {{"query", "a", "b", "c"}, 2, NULL, "put it in quotes"},
-    {{"plot"}, 2, NULL, "plot needs one database"},
+    {{"plot"}, 2, NULL, "plot needs a database or log folder"},
     {{"report", "none.db"}, 1, NULL, "none.db"},
     {{"query", "none.db", "SELECT 1"}, 1, NULL, "none.db"},
     {{"plot", "none.db"}, 1, NULL, "none.db"},
@@ -112,8 +112,8 @@ START_TEST(test_query_table)
                               "\xe5\x89\x8d\xe5\x90\x91         5000\n             6000\n");
     CLI("query", "t.db");
     STATUS(0);
-    HAS(got.out, "\nview   peak                process_id rank device source peak_bytes");
-    HAS(got.out, "\ntable  allocation          id process_id device level");
+    HAS(got.out, "\nview   peak                   process_id rank device source peak_bytes");
+    HAS(got.out, "\ntable  allocation             id process_id device level");
 }
 END_TEST
 

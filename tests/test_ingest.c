@@ -288,10 +288,10 @@ START_TEST(test_collectives_and_communicators)
     struct vs_rec_comm *m;
     m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m + 8, VS_COMM_CREATE, 1);
     *m = (struct vs_rec_comm){
-        .h = m->h, .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = 8, .rank = 3, .name_bytes = 4};
+        .h = m->h, .seq = vs_log_writer_seq(w), .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = 8, .rank = 3, .name_bytes = 4};
     memcpy(m->name, "main", 4);
     m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m, VS_COMM_SPLIT, 1);
-    *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2001, .comm = 0xc1, .parent = 0xc0, .nranks = 2};
+    *m = (struct vs_rec_comm){.h = m->h, .seq = vs_log_writer_seq(w), .ts_ns = 2001, .comm = 0xc1, .parent = 0xc0, .nranks = 2};
     vs_put_coll(w, 1, 1, 0xc0, VS_COLL_ALL_REDUCE, 0, 2010);
     vs_put_coll_end(w, 1, 1, 0, 0, 2015);
     vs_put_coll(w, 1, 3, 0xc0, VS_COLL_ALL_GATHER, 0, 2030); /* ids out of order: two threads */
@@ -304,7 +304,7 @@ START_TEST(test_collectives_and_communicators)
     vs_put_coll(w, 1, 5, 0xc0, VS_COLL_REDUCE, 0, 2055);
     vs_put_coll_end(w, 1, 5, 0, 3, 2070);
     m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m, VS_COMM_ABORT, 1);
-    *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2100, .comm = 0xc1};
+    *m = (struct vs_rec_comm){.h = m->h, .seq = vs_log_writer_seq(w), .ts_ns = 2100, .comm = 0xc1};
     vs_log_writer_close(w, VS_WRITER_KILL);
     case_ingest(&c, c.db);
     char *rows = case_text(c.db, "SELECT id, sequence, op, end_ns, result, group_id FROM collective ORDER BY id");

@@ -203,9 +203,10 @@ START_TEST(test_calls_known_from_nvtx_alone)
 {
     struct vs_log_writer *w = case_writer(&c, 0);
     struct vs_rec_comm *m = vs_log_writer_add(w, 1, VS_K_COMM, sizeof *m, VS_COMM_CREATE, -1);
-    *m = (struct vs_rec_comm){.h = m->h, .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = -1, .rank = -1};
+    *m = (struct vs_rec_comm){.h = m->h, .seq = vs_log_writer_seq(w), .ts_ns = 2000, .comm = 0xc0, .id_hash = 5, .nranks = -1, .rank = -1};
     struct vs_rec_coll_begin *b = vs_log_writer_add(w, 1, VS_K_COLL_BEGIN, sizeof *b, VS_CF_FROM_NVTX, -1);
     *b = (struct vs_rec_coll_begin){.h = b->h,
+                                    .seq = vs_log_writer_seq(w),
                                     .id = 1,
                                     .ts_ns = 2010,
                                     .comm = 0xc0,

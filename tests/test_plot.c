@@ -2,165 +2,26 @@
  *
  * test_plot.c: charts of databases made here by hand, looked at through the svg text. Must never judge by time.
  */
-#include <check.h>
-#include <dirent.h>
-#include <errno.h>
-#include <math.h>
-#include <sqlite3.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+#include "plot_case.h"
 
-#include "../db/query.h"
-#include "../db/schema.h"
 #include "../viz/label.h"
-#include "../viz/plot.h"
 
 Suite *make_plot_suite(void);
 
 static const char *const files[] = {"memory_timeline.png", "memory_timeline.svg", "memory_breakdown.png",
-                                    "memory_breakdown.svg"};
-static char folder[64];
-static sqlite3 *made;
-static struct vs_error error;
-static int wrote_count;
+                                    "memory_breakdown.svg", "memory_breakdown_comparison.png",
+                                    "memory_breakdown_comparison.svg"};
 
-/* SQLite's own format: %Q is a quoted text or NULL. */
-static void sql(const char *format, ...)
-{
-    char *message = NULL;
-    va_list args;
-    va_start(args, format);
-    char *text = sqlite3_vmprintf(format, args);
-    va_end(args);
-    sqlite3_exec(made, text, NULL, NULL, &message);
-    ck_assert_msg(!message, "%s: %s", message, text);
-    sqlite3_free(text);
-}
-
-static void setup(void)
-{
-    strcpy(folder, "/tmp/vramscope-plot-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    ck_assert_int_eq(chdir(folder), 0);
-    ck_assert_int_eq(sqlite3_open("run.db", &made), SQLITE_OK);
-    sqlite3_exec(made, vs_schema_sql, NULL, NULL, NULL);
-    sql("PRAGMA synchronous = OFF; BEGIN");
-    sql("INSERT OR REPLACE INTO meta VALUES ('format_version', '%d')", VS_SCHEMA_VERSION);
-    error.text[0] = 0;
-    wrote_count = 0;
-}
-
-static void teardown(void)
-{
-    char command[128];
-    sqlite3_close(made);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(chdir("/"), 0);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static void wrote(void *arg, const char *path)
-{
-    ck_assert_int_eq(access(path, R_OK), 0);
-    ++*(int *)arg;
-}
-
-/* What vs_plot returns; the database is complete from here on. */
-static int plot(const char *out)
-{
-    struct vs_plot_options how = {.quiet = 1, .wrote = wrote, .arg = &wrote_count};
-    struct vs_db *db = NULL;
-    if (!sqlite3_get_autocommit(made)) sql("COMMIT");
-    ck_assert_msg(!vs_db_open("run.db", &db, &error), "%s", error.text);
-    int err = vs_plot(db, out, &how, &error);
-    vs_db_close(db);
-    return err;
-}
-
-static int no_gnuplot(void)
-{
-    if (!system("gnuplot --version >/dev/null 2>&1")) return 0;
-    fprintf(stderr, "test_plot: gnuplot is not installed, drawing is not tested\n");
-    return 1;
-}
-
-/* Good until the second next call. */
-static char *slurp(const char *path)
-{
-    static char *kept[2];
-    static int turn;
-    struct stat st;
-    FILE *f = fopen(path, "re");
-    ck_assert_msg(f && !fstat(fileno(f), &st), "%s", path);
-    free(kept[turn ^= 1]);
-    char *text = kept[turn] = calloc(1, (size_t)st.st_size + 1);
-    ck_assert_uint_eq(fread(text, 1, (size_t)st.st_size, f), (size_t)st.st_size);
-    fclose(f);
-    return text;
-}
-
-static void assert_drawn(const char *out)
+static void assert_drawn(const char *out, int count)
 {
     char path[128];
-    ck_assert_int_eq(wrote_count, 4);
-    for (int i = 0; i < 4; i++) {
+    ck_assert_int_eq(wrote_count, count);
+    for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", out, files[i]);
         char *text = slurp(path);
         ck_assert(i % 2 ? strstr(text, "</svg>") != NULL : !memcmp(text, "\211PNG", 4));
     }
 }
-
-/* Nothing is left beside the charts. */
-static int entries(const char *path)
-{
-    int n = 0;
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && (e = readdir(d));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    if (d) closedir(d);
-    return n;
-}
-
-static void add_process(int id, int device, int seconds)
-{
-    sql("INSERT INTO process (id, host, pid, rank, command_line, start_ns, start_real_ns, end_ns)"
-        " VALUES (%d, 'box', %d, %d, 'train', 1000000, 1700000000000000000, %lld)",
-        id, 100 + id, id - 1, 1000000 + seconds * 1000000000LL);
-    if (device >= 0) sql("INSERT INTO device VALUES (%d, %d, 'H200', NULL, NULL, NULL)", id, device);
-}
-
-static void add_bucket(int process, int device, const char *series, double at_s, double width_s, double min, double max)
-{
-    sql("INSERT INTO timeline VALUES (%d, %d, %Q, %lld, %lld, %lld, %lld, %lld)", process, device, series,
-        1000000 + (long long)(at_s * 1e9), (long long)(width_s * 1e9), (long long)min, (long long)max, (long long)max);
-}
-
-static void add_peak(int process, int device, const char *series, double at_s, double bytes)
-{
-    sql("INSERT INTO peak_data VALUES (%d, %d, %Q, %lld, %lld, 0, 1, 1, NULL)", process, device, series,
-        (long long)bytes, 1000000 + (long long)(at_s * 1e9));
-}
-
-static void add_at_peak(int process, int device, const char *level, const char *source, const char *category,
-                        const char *range, double bytes)
-{
-    sql("INSERT INTO at_peak VALUES (%d, %d, %Q, %Q, %Q, NULL, %Q, %lld, 1)", process, device, level, source, category,
-        range, (long long)bytes);
-}
-
-static void add_range(int process, int depth, const char *name, double begin_s, double end_s)
-{
-    sql("INSERT INTO string (text) SELECT %Q WHERE NOT EXISTS (SELECT 1 FROM string WHERE text = %Q)", name, name);
-    sql("INSERT INTO range (process_id, thread_id, depth, name_id, kind, begin_ns, end_ns)"
-        " SELECT %d, 1, %d, id, 'push', %lld, %lld FROM string WHERE text = %Q",
-        process, depth, 1000000 + (long long)(begin_s * 1e9), 1000000 + (long long)(end_s * 1e9), name);
-}
-
-static const double GIB = 1024.0 * 1024 * 1024;
 
 static const struct {
     const char *name, *in_svg;
@@ -191,7 +52,7 @@ START_TEST(test_hostile_names_are_shown_and_nothing_is_executed)
         add_at_peak(1, 0, "sub", "torch", NULL, hostile[i].name, GIB);
     }
     ck_assert_msg(!plot("out"), "%s", error.text);
-    assert_drawn("out");
+    assert_drawn("out", 4);
     char *timeline = slurp("out/memory_timeline.svg"), *breakdown = slurp("out/memory_breakdown.svg");
     for (int i = 0; i < HOSTILE; i++) {
         ck_assert_msg(i >= SHADED || strstr(timeline, hostile[i].in_svg), "timeline lacks %s", hostile[i].in_svg);
@@ -211,7 +72,7 @@ START_TEST(test_one_event)
     add_peak(1, 0, "held", 0.5, 512);
     add_at_peak(1, 0, "held", "cuda", NULL, NULL, 512);
     ck_assert_msg(!plot("out"), "%s", error.text);
-    assert_drawn("out");
+    assert_drawn("out", 4);
     char *text = slurp("out/memory_timeline.svg");
     ck_assert(strstr(text, "peak 512 B") && strstr(text, "memory (bytes)"));
 }
@@ -273,7 +134,7 @@ START_TEST(test_many_devices_and_full_timelines)
     clock_gettime(CLOCK_MONOTONIC, &b);
     fprintf(stderr, "test_plot: 8 panels of 3 x 8192 buckets: %.2f s\n",
             (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
-    assert_drawn("out");
+    assert_drawn("out", 6);
     char *text = slurp("out/memory_timeline.svg");
     ck_assert_ptr_nonnull(strstr(text, "8 of 11"));
     ck_assert(strstr(text, "rank 3 ") && !strstr(text, "rank 2 "));

@@ -3,10 +3,12 @@
  * cuda.c: a stand-in for the CUDA driver (libcuda.so.1) that keeps exact books of memory and computes nothing.
  * It must behave as the real one was measured to behave on an H200, never as the recorder wishes.
  *
- * FAKE_CUDA_DEVICES (1), FAKE_CUDA_MB (1024 per device), FAKE_CUDA_FAIL_AT=N (the N-th call for memory fails).
+ * FAKE_CUDA_DEVICES (1), FAKE_CUDA_MB (1024 per device), FAKE_CUDA_FAIL_AT=N (the N-th call for memory fails),
+ * FAKE_CUDA_CONTEXT_MS (0: how long a primary context takes to make).
  */
 #include <dlfcn.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cuda_state.h"
 #include "profiler/cuda_abi.h"
@@ -122,6 +124,7 @@ API(cuDevicePrimaryCtxRetain, (void **out, int device))
         c->references++;
     else
         c = new_context(device, true);
+    usleep(c && c->references == 1 ? (useconds_t)setting("FAKE_CUDA_CONTEXT_MS", 0) * 1000 : 0);
     *out = c;
     return c ? OK : NO_MEMORY;
 }
@@ -322,5 +325,7 @@ API(cuExternalMemoryGetMappedMipmappedArray, (void **out, void *memory, const st
     (void)memory;
     return cuMipmappedArrayCreate(out, &d->array, d->levels);
 }
+
+#include "cuda_code.h"
 
 #include "cuda_async.h"

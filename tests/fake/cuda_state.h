@@ -17,13 +17,15 @@ enum { OK = 0, INVALID = 1, NO_MEMORY = 2, NOT_INITIALIZED = 3, BAD_DEVICE = 101
        ALREADY_REGISTERED = 712, NOT_REGISTERED = 713, NOT_PERMITTED = 800, CAPTURE_UNSUPPORTED = 900,
        CAPTURE_INVALIDATED = 901 };
 enum { MAX_DEVICES = 8, MAX_BLOCKS = 65536, MAX_CONTEXTS = 64, MAX_POOLS = 64, MAX_STREAMS = 256 };
+#define CONTEXT_BYTES (100ull << 20)
 #define POOL_STEP (32ull << 20) /* measured: a pool grows by 32 MiB */
 
 enum kind { FREE_BLOCK, DEVICE, MANAGED, HOST, REGISTERED, ARRAY, ASYNC, CAPTURED, IMPORTED, PHYSICAL, MAPPING, GRAPH };
 
 struct context {
-    bool alive, primary;
+    bool alive, primary, big_stacks;
     int device, references;
+    uint64_t taken; /* by the driver for itself: cuda_code.h */
 };
 struct pool {
     bool alive;
@@ -47,7 +49,8 @@ static struct {
     pthread_mutex_t lock;
     bool initialized;
     int devices;
-    uint64_t total, used[MAX_DEVICES], graph_reserved[MAX_DEVICES];
+    uint64_t total, used[MAX_DEVICES], graph_reserved[MAX_DEVICES], taken[MAX_DEVICES];
+    int launched;
     struct context contexts[MAX_CONTEXTS];
     struct pool pools[MAX_POOLS]; /* the first MAX_DEVICES: default pools */
     struct pool *current_pool[MAX_DEVICES];
@@ -165,6 +168,7 @@ static void end_context(struct context *c)
         if (fake.blocks[i].kind != FREE_BLOCK && fake.blocks[i].context == c)
             free_block(&fake.blocks[i]);
     c->alive = false;
+    fake.taken[c->device] -= c->taken;
 }
 
 static struct context *new_context(int device, bool primary)
@@ -174,7 +178,8 @@ static struct context *new_context(int device, bool primary)
         struct context *c = &fake.contexts[i];
         if (c->alive || (c->device != device && c->references))
             continue;
-        *c = (struct context){.alive = true, .primary = primary, .device = device, .references = 1};
+        *c = (struct context){.alive = true, .primary = primary, .device = device, .references = 1, .taken = CONTEXT_BYTES};
+        fake.taken[device] += c->taken;
         return c;
     }
     return NULL;

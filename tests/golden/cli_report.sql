@@ -15,8 +15,13 @@ INSERT INTO kernel_total VALUES(1,0,4,100000,5000000000,1000,90000,0),(1,0,5,500
 INSERT INTO range_total VALUES(1,NULL,1,10,12000000000,0,11000000000),(1,NULL,2,10,7000000000,5000000000,6900000000),(2,'nccl'||char(7),6,10,70000000,0,NULL);
 UPDATE range_total SET gpu_ns=0 WHERE gpu_ns IS NULL;
 INSERT INTO collective(id,process_id,op,bytes,begin_ns,end_ns,result,origin) VALUES(1,1,'all_gather',1073741824,1,1000000,0,'call'),(2,1,'all_gather',1073741824,1,1000000,0,'call'),(3,1,'reduce_scatter',5,1,2000,5,'call'),(4,2,'reduce_scatter',5,1,NULL,NULL,'call');
-INSERT INTO allocation_failure VALUES(1,0,'torch',2147483648,1100000000,150754820096,8404051968,8722055168,NULL,9000000000,1,2);
+INSERT INTO allocation_failure VALUES(1,0,'torch',2147483648,1100000000,150754820096,8404051968,8722055168,NULL,9000000000,1,2,NULL,12000,110);
 INSERT INTO loss VALUES(1,'gpu','untimed',2),(2,'gpu','undelivered',312);
 INSERT INTO balance VALUES(1,'torch',100,97,1),(2,'torch',NULL,97,1),(2,'cuda',5,5,0);
 INSERT INTO gap VALUES(1,'gpu',5000000000,8200000000,'Kineto');
 INSERT INTO overhead VALUES(1,'buffer',10,1000000);
+UPDATE at_peak SET category = CASE range_name WHEN 'step/forward' THEN 'activation' WHEN 'step/backward' THEN 'gradient' WHEN 'a' THEN 'temporary' ELSE 'unknown' END WHERE level = 'sub' AND range_name IS NOT NULL;
+UPDATE at_peak SET category = 'parameter' WHERE level = 'sub' AND range_name IS NULL;
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 11) INSERT INTO phase SELECT i + 1, 1, 'backward', i, 1000000000 + i * 900000000, 1900000000 + i * 900000000, 'inferred' FROM n;
+INSERT INTO phase_memory SELECT id, 1, 0, 'activation', begin_ns, 7504051968, iteration * 104857600 FROM phase;
+INSERT INTO phase_memory SELECT id, 1, 0, 'parameter', begin_ns, 900000000, 900000000 FROM phase;
