@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# Gradients are clipped by their norm before every step.
+import torch, torch.nn.functional as F
+import truth
+from nets import GPT, cuda, device
+
+batch, length = (8, 1024) if cuda else (2, 32)
+torch.manual_seed(0)
+model = (GPT(8, 768) if cuda else GPT(2, 64, 500)).to(device)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95))
+truth.watch([model], [optimizer])
+
+for it in range(6):
+    ids = truth.input(torch.randint(0, model.head.out_features, (batch, length + 1), device=device))
+    optimizer.zero_grad()
+    truth.phase("zero_grad", it)
+    with torch.autocast(device, torch.bfloat16):
+        loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+    truth.phase("forward", it)
+    loss.backward()
+    truth.phase("backward", it)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    truth.phase("clip", it)
+    optimizer.step()
+    truth.phase("optimizer", it)
+    print(f"{it}: {loss.item():.3f} {norm.item():.3f}", flush=True)

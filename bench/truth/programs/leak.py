@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# A loop that keeps 50 MB more after every iteration.
+import torch, torch.nn.functional as F
+import truth
+from nets import GPT, cuda, device
+
+batch, length = (8, 1024) if cuda else (2, 32)
+torch.manual_seed(0)
+model = (GPT(6, 768) if cuda else GPT(2, 64, 500)).to(device)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+history = []
+truth.watch([model], [optimizer])
+
+for it in range(10):
+    ids = truth.input(torch.randint(0, model.head.out_features, (batch, length + 1), device=device))
+    with torch.autocast(device, torch.bfloat16):
+        logits = model(ids[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+    truth.phase("forward", it)
+    loss.backward()
+    truth.phase("backward", it)
+    optimizer.step()
+    truth.phase("optimizer", it)
+    optimizer.zero_grad()
+    truth.phase("zero_grad", it)
+    history.append(logits.detach().flatten()[:25_000_000].clone())
