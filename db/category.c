@@ -131,15 +131,14 @@ static enum vs_category made_without_backward(const struct life *l)
 enum vs_category vs_category_infer(const struct vs_process *p, const struct vs_piece *x)
 {
     const struct vs_passes *s = &p->passes;
-    const struct vs_failed *failed = s->failed[x->device + 1];
     struct life l = {.s = s, .x = x, .freed = x->free_ts != 0};
     enum vs_category c;
     if (x->said || x->level != VS_LEVEL_SUB) return (enum vs_category)x->category;
     if (x->source != VS_SE_TORCH && !(x->source == VS_SE_CUDA_ASYNC && s->count)) return VS_CAT_NONE;
     l.to_the_end = l.freed && x->free_ts > s->last_allocation;
-    l.failed = failed && x->level_ts <= failed->ts && (!l.freed || (l.to_the_end && x->free_ts > failed->ts));
+    l.failed = vs_passes_live_at_failure(s, x);
     if (l.failed) l.freed = l.to_the_end = false;
-    l.now = l.failed ? failed->pass : l.freed ? x->free_pass : (uint32_t)s->count;
+    l.now = l.failed ? s->failed[x->device + 1]->pass : l.freed ? x->free_pass : (uint32_t)s->count;
     l.lived = l.now > x->alloc_pass ? l.now - x->alloc_pass : 0;
     l.matches = vs_sizes_match(&s->parameters, x->bytes);
     l.in_forward = in_forward(s, x->alloc_pass, x->alloc_ts);

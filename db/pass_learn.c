@@ -83,6 +83,16 @@ static void include_first_temporaries(struct vs_passes *s, struct vs_pass *now, 
     now->forward = first;
 }
 
+static int note_state(const struct vs_passes *s, const struct vs_pass *now, const struct vs_piece *x,
+                      struct vs_sizes *found, int64_t *last)
+{
+    if (x->alloc_ts > now->end || !counts(x) || x->alloc_by == VS_BY_AUTOGRAD || x->bytes <= VS_SMALLEST ||
+        !vs_sizes_match(&s->parameters, x->bytes))
+        return 0;
+    if (x->alloc_ts > *last) *last = x->alloc_ts;
+    return vs_sizes_add(found, x->bytes);
+}
+
 /* When the last of the optimizer's state was made in this pass; 0: none was. It comes in the sizes of the parameters, and
  * in many of them: a few are outputs or inputs that were kept. */
 static int64_t last_state(const struct vs_process *p, const struct vs_pass *now)
@@ -92,13 +102,11 @@ static int64_t last_state(const struct vs_process *p, const struct vs_pass *now)
     struct vs_sizes found = {0};
     int64_t last = 0;
     int err = 0;
-    for (const struct vs_piece *x = s->count ? p->live.first : NULL; x && x->alloc_ts > now->begin; x = x->next) {
-        if (x->alloc_ts > now->end || !counts(x) || x->alloc_by == VS_BY_AUTOGRAD || x->bytes <= VS_SMALLEST ||
-            !vs_sizes_match(&s->parameters, x->bytes))
-            continue;
-        err |= vs_sizes_add(&found, x->bytes);
-        if (x->alloc_ts > last) last = x->alloc_ts;
-    }
+    /* what is live, and what went as the program gave up on a failed allocation */
+    for (const struct vs_piece *x = s->count ? p->live.first : NULL; x && x->alloc_ts > now->begin; x = x->next)
+        err |= note_state(s, now, x, &found, &last);
+    for (const struct vs_piece *x = s->count ? s->first : NULL; x; x = x->next)
+        if (x->alloc_ts > now->begin && vs_passes_live_at_failure(s, x)) err |= note_state(s, now, x, &found, &last);
     bool many = found.count && found.count * 3 >= wanted->count;
     vs_sizes_free(&found);
     vs_process_check((struct vs_process *)p, err);

@@ -26,8 +26,9 @@
 #include "series.h"
 #include "sizes.h"
 
+#include "live.h"
+
 struct vs_process;
-struct vs_piece;
 struct vs_range;
 
 /* Who allocated or freed. */
@@ -149,6 +150,13 @@ static inline uint32_t vs_passes_now(const struct vs_passes *s)
 enum vs_by vs_passes_by(struct vs_process *p); /* the thread of the record being applied */
 void vs_passes_end(struct vs_process *p, int64_t end); /* the backward under way ended then */
 int vs_passes_grow(void *array, size_t *room, size_t count, size_t each); /* one more at the end of *array; -ENOMEM */
+
+/* It was live when an allocation failed, and what has gone since went as the program gave up: nothing was allocated. */
+static inline bool vs_passes_live_at_failure(const struct vs_passes *s, const struct vs_piece *x)
+{
+    const struct vs_failed *f = s->failed[x->device + 1];
+    return f && x->level_ts <= f->ts && (!x->free_ts || (x->free_ts > s->last_allocation && x->free_ts > f->ts));
+}
 
 /* pass_learn.c */
 void vs_pass_place(struct vs_process *p, struct vs_pass *now);

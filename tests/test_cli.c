@@ -38,7 +38,7 @@ static const struct {
     {{"ingest", "-o", "x"}, 2, NULL, "ingest needs the log folder"},
     {{"ingest", "x"}, 2, NULL, "ingest needs -o DB"},
     {{"query", "a", "b", "c"}, 2, NULL, "put it in quotes"},
-    {{"plot"}, 2, NULL, "plot needs a database or log folder"},
+    {{"plot"}, 2, NULL, "plot needs one database or log folder"},
     {{"report", "none.db"}, 1, NULL, "none.db"},
     {{"query", "none.db", "SELECT 1"}, 1, NULL, "none.db"},
     {{"plot", "none.db"}, 1, NULL, "none.db"},
