@@ -23,23 +23,21 @@ static void wrote(void *arg, const char *path)
     printf("%s\n", shown);
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 /* "runs/a.db" is "a", unless that is the name of another one too. */
 static void name_run(const struct vs_operands *o, int index, char out[NAME])
 {
-    const char *base[2];
-    for (int i = 0; i < o->count; i++) {
-        base[0] = strrchr(o->text[index], '/');
-        base[1] = strrchr(o->text[i], '/');
-        base[0] = base[0] && base[0][1] ? base[0] + 1 : o->text[index];
-        base[1] = base[1] && base[1][1] ? base[1] + 1 : o->text[i];
-        if (i != index && !strcmp(base[0], base[1])) {
-            snprintf(out, NAME, "%s", o->text[index]);
-            return;
-        }
-    }
-    snprintf(out, NAME, "%s", base[0]);
+    const char *base = base_name(o->text[index]);
+    int same = 0;
+    for (int i = 0; i < o->count; i++) same += !strcmp(base, base_name(o->text[i]));
+    snprintf(out, NAME, "%s", same > 1 ? o->text[index] : base);
     size_t n = strlen(out);
-    if (n > 3 && !strcmp(out + n - 3, ".db")) out[n - 3] = 0;
+    if (same == 1 && n > 3 && !strcmp(out + n - 3, ".db")) out[n - 3] = 0;
 }
 
 static int plot_runs(const struct vs_operands *o, const char *output, const struct vs_plot_options *how, struct vs_error *e)

@@ -29,7 +29,6 @@ struct vs_death {
     /* of a failure */
     int64_t cached, largest_cached; /* PyTorch's, unused: in all, and in one piece */
     int64_t fits, missing;
-    int expandable;
 };
 
 /* A line of items, as many lines as they need. */

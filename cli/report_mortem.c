@@ -156,11 +156,6 @@ static void find_fits(struct vs_sheet *s, struct vs_death *d)
             vs_mortem_number(s, d,
                              "SELECT MAX(largest_free_bytes) FROM segment_fragmentation WHERE process_id = ?2"
                              " AND device = ?3 AND moment = 'failure' AND ABS(ts_ns - ?4) < 1000000000");
-    d->expandable =
-        d->torch &&
-        vs_mortem_number(s, d,
-                         "SELECT COUNT(*) FROM (SELECT 1 FROM allocation WHERE process_id = ?2 AND"
-                         " device = ?3 AND level = 'held' AND flags & 16 AND library LIKE 'libc10%' LIMIT 1)") > 0;
     if (d->free == VS_UNKNOWN || d->device < 0) return;
     d->fits = d->largest_cached != VS_UNKNOWN && d->largest_cached > d->free ? d->largest_cached : d->free;
     d->missing = d->asked - d->fits;

@@ -37,6 +37,14 @@ static const struct grouping by_range = {
     "SELECT COALESCE(name, 'outside any range'), SUM(bytes), name IS NOT NULL FROM (SELECT " RANGE_OF " AS name, a.bytes AS bytes" LIVE
     " AND NOT a.flags & 32 AND a.level = (SELECT MAX(a.level)" LIVE "))" LARGEST_FIRST};
 
+/* The program's own line of Python. */
+#define LINE_OF(columns, id) "(SELECT " columns " FROM allocation_line l WHERE l.allocation_id = " id ")"
+static const struct grouping by_line = {
+    "SELECT " LINE_OF("COALESCE(l.file || ':' || l.line, l.function)", "a.id") ", SUM(a.bytes), 1" THEN
+    " AND a.stack_id IS NOT NULL AND NOT a.flags & 32" LARGEST_FIRST,
+    "SELECT " LINE_OF("COALESCE(l.file || ':' || l.line, l.function)", "a.id") ", SUM(a.bytes), 1" LIVE
+    " AND a.stack_id IS NOT NULL AND NOT a.flags & 32" LARGEST_FIRST};
+
 static sqlite3_stmt *grouped(struct vs_sheet *s, const struct vs_death *d, const struct grouping *g)
 {
     return vs_mortem_query(s, d, d->failed ? g->at_failure : g->at_kill);
@@ -50,6 +58,13 @@ static int64_t total_of(struct vs_sheet *s, const struct vs_death *d, const stru
     return total;
 }
 
+/* A line of Python without the folders of its file. */
+static char *short_line(sqlite3_stmt *q, int column, int width, char out[VS_CELL])
+{
+    const char *text = (const char *)sqlite3_column_text(q, column), *slash = text ? strrchr(text, '/') : NULL;
+    return slash ? vs_cell(slash + 1, width, out) : vs_column_text(q, column, "?", width, out);
+}
+
 static void list(struct vs_sheet *s, const struct vs_death *d, const struct grouping *g, struct vs_flow *f,
                  int64_t total)
 {
@@ -57,7 +72,8 @@ static void list(struct vs_sheet *s, const struct vs_death *d, const struct grou
     while (vs_sheet_next(s, &q)) {
         char name[VS_CELL], bytes[VS_CELL];
         int64_t part = sqlite3_column_int64(q, 1);
-        vs_column_text(q, 0, "?", 0, name);
+        if (g == &by_line) short_line(q, 0, 0, name);
+        else vs_column_text(q, 0, "?", 0, name);
         vs_column_bytes(q, 1, 0, bytes);
         if (total > 0) vs_flow_add(f, "%.36s %s (%.0f %%)", name, bytes, 100.0 * (double)part / (double)total);
         else vs_flow_add(f, "%.36s %s", name, bytes);
@@ -76,7 +92,7 @@ static int has_ranges(struct vs_sheet *s, const struct vs_death *d)
 void vs_mortem_owners(struct vs_sheet *s, const struct vs_death *d)
 {
     struct vs_flow owners = {.sheet = s, .label = "owners", .most = 3}, ranges = {.sheet = s, .label = "ranges", .most = 2},
-                   blocks = {.sheet = s, .label = "blocks", .most = 2};
+                   blocks = {.sheet = s, .label = "blocks", .most = 2}, lines = {.sheet = s, .label = "lines", .most = 2};
     int64_t live = total_of(s, d, &by_category), held = total_of(s, d, &by_source);
     char inner[VS_HUMAN], outer[VS_HUMAN];
     if (live <= 0 && held <= 0) return;
@@ -88,12 +104,14 @@ void vs_mortem_owners(struct vs_sheet *s, const struct vs_death *d)
     list(s, d, live > 0 ? &by_category : &by_library, &owners, live > 0 ? live : held);
     if (live > 0 && live < held / 2) list(s, d, &by_library, &blocks, held); /* what is live is not the whole story */
     if (!s->brief && has_ranges(s, d)) list(s, d, &by_range, &ranges, 0);
+    if (!s->brief && vs_mortem_number(s, d, "SELECT 1 FROM stack LIMIT 1") == 1) list(s, d, &by_line, &lines, 0);
 }
 
 /* ---- the largest pieces ---- */
 
 #define PIECE "SELECT a.bytes, COALESCE(a.category, a.source), a.alloc_ts_ns - (SELECT start_ns FROM process WHERE id = ?2)," \
-              " " RANGE_OF ", a.library, (SELECT text FROM string WHERE id = a.name_id)"
+              " " RANGE_OF ", a.library, (SELECT text FROM string WHERE id = a.name_id)," \
+              " " LINE_OF("l.file || ':' || l.line || ' ' || l.function", "a.id")
 /* A block around live pieces is theirs. */
 #define INNERMOST(live) live " AND NOT a.flags & 32 AND a.id NOT IN (SELECT a.parent_id" live " AND a.parent_id IS NOT NULL)" \
                         " ORDER BY a.bytes DESC, a.id LIMIT ?5"
@@ -109,9 +127,11 @@ void vs_mortem_largest(struct vs_sheet *s, const struct vs_death *d)
             snprintf(more, sizeof more, "  named %.200s", vs_column_text(q, 5, "", 24, name));
         else if (sqlite3_column_text(q, 4))
             snprintf(more, sizeof more, "  by %.200s", vs_column_text(q, 4, "", 24, name));
+        if (sqlite3_column_text(q, 6)) short_line(q, 6, 26, range);
+        else vs_column_text(q, 3, "outside any range", 26, range);
         vs_sheet_line(s, "  %-8s %s %s %s  %s%s", label, vs_column_bytes(q, 0, -9, bytes),
                       vs_column_text(q, 1, "", 15, what), vs_column_moment(q, 2, -10, at),
-                      vs_column_text(q, 3, "outside any range", 26, range), more);
+                      range, more);
         label = "";
     }
 }

@@ -103,12 +103,18 @@ static int of_the_device(struct vs_sheet *s, const struct vs_death *d)
     return 0;
 }
 
+/* Are PyTorch's segments expandable already? They are virtual memory then. */
+static int expandable(struct vs_sheet *s, const struct vs_death *d)
+{
+    return vs_mortem_number(s, d, "SELECT COUNT(*) FROM (SELECT 1 FROM allocation WHERE process_id = ?2 AND device = ?3 AND level = 'held'"
+                                  " AND flags & 16 AND library LIKE 'libc10%' LIMIT 1)") > 0;
+}
+
 static int of_fragments(struct vs_sheet *s, const struct vs_death *d)
 {
     char all[VS_HUMAN], piece[VS_HUMAN];
-    if (!d->torch || d->expandable || d->missing <= 0 || d->largest_cached == VS_UNKNOWN ||
-        d->free + d->cached < d->asked)
-        return 0;
+    if (!d->torch || d->missing <= 0 || d->largest_cached == VS_UNKNOWN || d->free + d->cached < d->asked) return 0;
+    if (expandable(s, d)) return 0;
     vs_sheet_line(s, "  helps    PyTorch's cache is in pieces: %s cached, the largest %s. PYTORCH_CUDA_ALLOC_CONF=",
                   vs_human_bytes(d->cached, all), vs_human_bytes(d->largest_cached, piece));
     vs_sheet_line(s, "           expandable_segments:True lets it join them");

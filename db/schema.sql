@@ -556,15 +556,15 @@ CREATE VIEW breakdown_at_peak AS -- what PyTorch's memory and named regions were
    GROUP BY a.process_id, a.device, COALESCE(a.category, 'unknown');
 
 CREATE VIEW iteration_memory AS  -- per iteration: its highest live bytes, and what it left behind
+  WITH f AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY process_id, iteration ORDER BY end_ns DESC, id DESC) AS nth
+               FROM phase WHERE iteration IS NOT NULL),
+       m AS (SELECT phase_id, device, SUM(peak_bytes) AS peak_bytes, SUM(end_bytes) AS end_bytes
+               FROM phase_memory GROUP BY phase_id, device)
   SELECT f.process_id, p.rank, NULLIF(m.device, -1) AS device, f.iteration, MIN(f.begin_ns) AS begin_ns,
          MAX(f.end_ns) AS end_ns, MAX(m.peak_bytes) AS peak_bytes,
-         (SELECT SUM(e.end_bytes) FROM phase_memory e WHERE e.device = m.device AND e.phase_id =
-           (SELECT l.id FROM phase l WHERE l.process_id = f.process_id AND l.iteration = f.iteration
-             ORDER BY l.end_ns DESC, l.id DESC LIMIT 1)) AS end_bytes
-    FROM phase f JOIN process p ON p.id = f.process_id
-    JOIN (SELECT phase_id, device, SUM(peak_bytes) AS peak_bytes FROM phase_memory GROUP BY phase_id, device) m
-      ON m.phase_id = f.id
-   WHERE f.iteration IS NOT NULL GROUP BY f.process_id, m.device, f.iteration;
+         MAX(CASE WHEN f.nth = 1 THEN m.end_bytes END) AS end_bytes
+    FROM f JOIN process p ON p.id = f.process_id JOIN m ON m.phase_id = f.id
+   GROUP BY f.process_id, m.device, f.iteration;
 
 CREATE VIEW account AS
   SELECT d.process_id, p.rank, d.device, d.ts_ns, d.owner, d.bytes

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * src_host.c: the source "host": host memory over time, so that after a kill one can tell whether the kernel was out of it.
- * Reads a few small files on the helper thread, 30 us in all. Must never keep a descriptor (programs close them all).
+ * Reads five small files on the helper thread, 75 us in all. Must never keep a descriptor (programs close them all).
  */
 #include "src_host.h"
 

@@ -189,6 +189,26 @@ START_TEST(test_every_line)
 }
 END_TEST
 
+/* Pieces live at the failure by their line of Python, a file without its folders; 3 was freed before it. */
+START_TEST(test_lines)
+{
+    static char sql[8192];
+    snprintf(sql, sizeof sql, "%s%s", rows,
+             "INSERT INTO frame VALUES(1, 1, '/home/a b/model.py', 'Block.forward', 33, 0), (2, 1, '/home/train.py', 'main', 7, 0);"
+             "INSERT INTO stack VALUES(1, 1, NULL, 1, 1), (2, 1, NULL, 2, 2);"
+             "INSERT INTO allocation(id, process_id, device, level, source, bytes, alloc_ts_ns, free_ts_ns, imported, flags, stack_id) VALUES"
+             " (1, 1, 0, 'sub', 'torch', 5368709120, 1, 8500000000, 0, 0, 1), (2, 1, 0, 'sub', 'torch', 1073741824, 2, NULL, 0, 0, 2),"
+             " (3, 1, 0, 'sub', 'torch', 9663676416, 3, 5, 0, 0, 2), (4, 1, 0, 'sub', 'torch', 2147483648, 4, NULL, 0, 0, NULL)");
+    cli_database("dead.db", sql);
+    CLI("report", "dead.db");
+    STATUS(0);
+    HAS(got.out, "  lines    model.py:33 5.0 GiB, train.py:7 1.0 GiB\n"
+                 "  largest    5.0 GiB torch                +1 ns  model.py:33 Block.forward\n"
+                 "             2.0 GiB torch                +4 ns  outside any range\n"
+                 "             1.0 GiB torch                +2 ns  train.py:7 main\n");
+}
+END_TEST
+
 START_TEST(test_hostile_names)
 {
     static char sql[8192];
@@ -216,6 +236,7 @@ Suite *make_mortem_parts_suite(void)
     tcase_add_test(t, test_no_limit_and_no_files);
     tcase_add_loop_test(t, test_advice, 0, sizeof advice / sizeof *advice);
     tcase_add_test(t, test_every_line);
+    tcase_add_test(t, test_lines);
     tcase_add_test(t, test_hostile_names);
     suite_add_tcase(s, t);
     return s;
