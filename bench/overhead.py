@@ -2,7 +2,7 @@
 # Overhead on a PyTorch training loop, in one run, alternating and paired: every variant is a process of its own that is
 # started once and then runs a few iterations whenever it is its turn; the order changes from round to round.
 #   python bench/overhead.py --size small --rounds 12 --instances 2 [--variants bare,memory,...] [--out result.json]
-# Variants: bare, memory, kernels, null (a CUPTI client that enables what `kernels` enables and throws its buffers away),
+# Variants: bare, memory, lines (memory with --python-lines), kernels, null (a CUPTI client that enables what `kernels` enables and throws its buffers away),
 # torchprof, torchprof_mem, memhist, nsys. Ratios are medians over rounds of (variant / bare of the same round); the
 # recordings of the timed runs are kept in --work and are to be ingested afterwards: they must show no loss.
 import argparse, json, os, random, shutil, statistics, subprocess, sys, time
@@ -28,9 +28,9 @@ nsys = shutil.which("nsys") or next((os.path.join(r, "nsys") for r, _, f in os.w
 
 def start(variant, n):
     env, cmd = dict(os.environ), [a.python, loop, a.size, "none"]
-    if variant in ("memory", "kernels", "api"):
-        env.update(LD_PRELOAD=build + "/lib/libvramscope.so", VRAMSCOPE_TRACE=variant, VRAMSCOPE_QUIET="1",
-                   VRAMSCOPE_RUN=f"{a.work}/{variant}-{n}")
+    if variant in ("memory", "kernels", "api", "lines"):
+        env.update(LD_PRELOAD=build + "/lib/libvramscope.so", VRAMSCOPE_TRACE="memory" if variant == "lines" else variant,
+                   VRAMSCOPE_QUIET="1", VRAMSCOPE_RUN=f"{a.work}/{variant}-{n}", VRAMSCOPE_PYTHON_LINES=str(int(variant == "lines")))
     elif variant == "null":
         env.update(CUDA_INJECTION64_PATH=build + "/bench/libnull_cupti.so")
     elif variant == "nsys":

@@ -11,6 +11,7 @@
 
 #define DETAILED 4  /* devices shown of many */
 #define ROWS     20 /* lines of each, then "other" */
+#define FAILURES 4
 #define PLACE    66 /* columns for file, line and function */
 
 struct sums {
@@ -78,6 +79,21 @@ static void device(struct vs_sheet *s, sqlite3_stmt *q, int64_t processes)
     show(s, "total", total, count, total);
 }
 
+static void failures(struct vs_sheet *s, int64_t processes)
+{
+    sqlite3_stmt *q = vs_sheet_query(
+        s, "SELECT l.file, l.function, l.line, f.bytes, f.ts_ns - p.start_ns, p.rank, p.pid, f.device FROM failure_line l"
+           " JOIN allocation_failure f ON f.process_id = l.process_id AND f.ts_ns = l.ts_ns AND f.source = 'torch'"
+           " JOIN process p ON p.id = l.process_id WHERE l.process_id IN " VS_SHOWN " ORDER BY f.ts_ns LIMIT ?2");
+    if (q) sqlite3_bind_int(q, 2, s->all ? -1 : FAILURES);
+    while (vs_sheet_next(s, &q)) {
+        char place[VS_CELL], bytes[VS_CELL], at[VS_CELL], device[VS_CELL];
+        place_of(q, place);
+        vs_sheet_line(s, "OUT OF MEMORY, %.40s, at %s: %s asked for by %s", vs_column_place(q, 5, processes, 0, device),
+                      vs_column_moment(q, 4, 0, at), vs_column_bytes(q, 3, 0, bytes), place);
+    }
+}
+
 /* Why there is nothing to show. */
 static void say_why(struct vs_sheet *s)
 {
@@ -110,6 +126,7 @@ void vs_report_by_line(struct vs_sheet *s)
     while (vs_sheet_next(s, &q))
         if (++n <= DETAILED || s->all) device(s, q, processes);
     if (!n) say_why(s);
+    failures(s, processes);
     if (n > DETAILED && !s->all)
         vs_sheet_line(s, "... %lld more with lower peaks (--all shows them, --rank N one)", (long long)n - DETAILED);
 }

@@ -20,6 +20,7 @@ void vs_apply_oom(struct vs_process *p, const struct vs_rec *rec)
            vs_int(r->bytes < 0 ? 0 : r->bytes), vs_int(VS_NONE), vs_int(VS_NONE), vs_int((int64_t)r->allocated),
            vs_int((int64_t)r->reserved), vs_int(VS_NONE), vs_int(ts), vs_int(vs_thread_row(p, p->thread)),
            vs_int(vs_range_row(p, r->range)), vs_text(NULL), made(p, rec, VS_SE_SUB), made(p, rec, VS_SE_HELD));
+    vs_lines_failed(p, r, ts);
     vs_summary_snapshot(p, ts, "out of memory");
     vs_passes_failure(p, rec->device < 0 ? -1 : rec->device, ts);
 }

@@ -238,12 +238,12 @@ static void name_backward(struct vs_process *p)
     if (f) put_stack(p, vs_lines_row(p, VS_STACK_BACKWARD), NULL, f);
 }
 
-uint32_t vs_lines_of(struct vs_process *p, const struct vs_rec_torch *r)
+uint32_t vs_lines_of(struct vs_process *p, const struct vs_rec *rec, size_t fixed)
 {
     uint64_t stack = 0;
-    if (!(r->h.flags & VS_TORCH_STACK) || vs_text_bytes(&r->h, sizeof *r, sizeof stack) < sizeof stack) return 0;
+    if (!(rec->flags & VS_TORCH_STACK) || vs_text_bytes(rec, fixed, sizeof stack) < sizeof stack) return 0;
     p->lines.seen = true;
-    stack = r->stack[0];
+    memcpy(&stack, (const char *)rec + fixed, sizeof stack);
     if (stack) return stack < VS_STACK_BACKWARD ? (uint32_t)stack : 0;
     if (vs_passes_by(p) != VS_BY_AUTOGRAD) return 0;
     if (!p->lines.backward) name_backward(p);
@@ -253,6 +253,12 @@ uint32_t vs_lines_of(struct vs_process *p, const struct vs_rec_torch *r)
 int64_t vs_lines_row(const struct vs_process *p, uint32_t stack)
 {
     return stack ? p->base + stack : VS_NONE;
+}
+
+void vs_lines_failed(struct vs_process *p, const struct vs_rec_oom *r, int64_t ts)
+{
+    uint32_t stack = vs_lines_of(p, &r->h, sizeof *r);
+    if (stack) VS_PUT(p->store, VS_ST_FAILURE_STACK, vs_int(p->id), vs_int(ts), vs_int(vs_lines_row(p, stack)));
 }
 
 static void add(struct vs_process *p, struct vs_groups *g, const struct vs_piece *x)

@@ -41,9 +41,10 @@ struct vs_lines {
 void vs_apply_code(struct vs_process *p, const struct vs_rec *rec);
 void vs_apply_stack(struct vs_process *p, const struct vs_rec *rec);
 
-/* What an allocation's vs_piece.stack is; 0: none. */
-uint32_t vs_lines_of(struct vs_process *p, const struct vs_rec_torch *r);
+/* The stack that follows the fixed part of a record: what vs_piece.stack is of an allocation; 0: none. */
+uint32_t vs_lines_of(struct vs_process *p, const struct vs_rec *rec, size_t fixed);
 int64_t vs_lines_row(const struct vs_process *p, uint32_t stack); /* of table stack; VS_NONE: none */
+void vs_lines_failed(struct vs_process *p, const struct vs_rec_oom *r, int64_t ts); /* table failure_stack */
 void vs_lines_freed(struct vs_process *p, const struct vs_piece *x); /* before the totals change */
 void vs_lines_finish(struct vs_process *p); /* nothing more comes: what waits is written as far as it is known */
 void vs_lines_write(struct vs_process *p);  /* table at_peak_line: replaces what is there */

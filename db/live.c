@@ -10,7 +10,7 @@
 
 #include "process.h"
 
-#define WAITING_MAX  262144u /* rows gathered before they are written: 55 MB */
+#define WAITING_MAX  131072u /* rows gathered before they are written: 30 MB */
 #define BLOCK_PIECES 256u
 
 struct vs_piece_block {

@@ -153,7 +153,7 @@ void vs_apply_torch(struct vs_process *p, const struct vs_rec *rec)
                                 .source = VS_SE_TORCH,
                                 .level = VS_LEVEL_SUB,
                                 .parent_id = holder ? holder->id : 0,
-                                .stack = vs_lines_of(p, r),
+                                .stack = vs_lines_of(p, &r->h, sizeof *r),
                                 .sum = vs_account_block(p, holder, device, r->address, (uint64_t)r->bytes)};
         replace(p, map, r->address, ts, VS_SRC_TORCH);
         struct vs_piece *x = vs_live_open(p, &what, ts);

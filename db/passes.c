@@ -10,7 +10,8 @@
 
 #include "process.h"
 
-#define WAITING_MAX ((size_t)1 << 17) /* pieces of a pass without an end: half of the rows that live.c gathers */
+#define WAITING_MAX ((size_t)1 << 16) /* pieces of a pass without an end: half of the rows that live.c gathers */
+#define EARLY_MAX   ((size_t)1 << 13) /* before there is any backward: what came and went is temporary, whatever follows */
 #define EVENTS_MAX  ((size_t)1 << 20)
 
 /* Room for one more at the end of *(T **)array. */
@@ -205,7 +206,7 @@ void vs_passes_wait(struct vs_process *p, struct vs_piece *x)
     if (s->last) s->last->next = x;
     else s->first = x;
     s->last = x;
-    if (++s->waiting <= WAITING_MAX) return;
+    if (++s->waiting <= (s->count || s->backward ? WAITING_MAX : EARLY_MAX)) return;
     vs_labels_forget(p);
     vs_live_settle(p, take_first(s));
 }

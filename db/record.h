@@ -228,13 +228,14 @@ struct vs_rec_torch { /* flags: enum vs_torch_flags */
     uint64_t stack[]; /* VS_TORCH_STACK: number of a vs_rec_stack */
 };
 
-struct vs_rec_oom { /* c10::reportOutOfMemoryToProfiler */
+struct vs_rec_oom { /* c10::reportOutOfMemoryToProfiler. flags: enum vs_torch_flags (STACK) */
     struct vs_rec h;
     uint64_t ts_ns;
     int64_t bytes; /* asked for */
     uint64_t allocated;
     uint64_t reserved;
     uint64_t range;
+    uint64_t stack[]; /* VS_TORCH_STACK */
 };
 
 /* What a driver allocation is. The names are the `source` values of the database. */

@@ -494,6 +494,12 @@ CREATE TABLE at_peak_line (      -- what PyTorch's allocator had handed out at t
   count      INTEGER NOT NULL
 );
 
+CREATE TABLE failure_stack (     -- --python-lines: where PyTorch ran out of memory
+  process_id INTEGER NOT NULL,
+  ts_ns      INTEGER NOT NULL,   -- as in allocation_failure
+  stack_id   INTEGER NOT NULL
+);
+
 CREATE TABLE timeline (          -- live bytes over time in buckets of one width per series; min and max keep every peak
   process_id INTEGER NOT NULL,
   device     INTEGER NOT NULL,   -- -1: host
@@ -662,3 +668,7 @@ CREATE VIEW line_at_peak AS      -- the same at the peak of level sub, summed; f
     FROM at_peak_line l JOIN process p ON p.id = l.process_id LEFT JOIN stack s ON s.id = l.stack_id
     LEFT JOIN frame f ON f.id = COALESCE(s.line_frame_id, s.frame_id)
    GROUP BY l.process_id, l.device, f.file, f.function, f.line;
+
+CREATE VIEW failure_line AS      -- of failures with a stack: as in allocation_line
+  SELECT x.process_id AS process_id, x.ts_ns AS ts_ns, f.file AS file, f.function AS function, f.line AS line
+    FROM failure_stack x JOIN stack s ON s.id = x.stack_id JOIN frame f ON f.id = COALESCE(s.line_frame_id, s.frame_id);

@@ -50,6 +50,7 @@ struct sqlite3;
     X(AT_PEAK, "INTO at_peak", 9)                                                                                      \
     X(AT_PEAK_LINE, "INTO at_peak_line", 6)                                                                            \
     X(FRAME, "INTO frame", 6)                                                                                          \
+    X(FAILURE_STACK, "INTO failure_stack", 3)                                                                          \
     X(STACK, "INTO stack", 5)                                                                                          \
     X(ACCOUNT, "OR REPLACE INTO account_data", 5)                                                                      \
     X(ACCOUNT_CHECK, "INTO account_check", 6)                                                                          \

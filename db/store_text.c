@@ -129,7 +129,7 @@ int vs_store_forget(struct vs_store *s, int64_t process, int64_t base, int64_t r
         "communicator", "collective", "snapshot", "device_sample", "pool_sample", "host_sample",
         "phase",        "phase_memory", "at_failure", "timeline_category", "loss",       "balance",  "gap",           "overhead",
         "account_data", "account_check", "segment_fragmentation", "context_growth",
-        "frame",        "stack",      "at_peak_line", "peak_data",    "at_peak",    "timeline", "kernel_total",  "range_total",
+        "frame",        "stack",      "at_peak_line", "failure_stack", "peak_data",    "at_peak",    "timeline", "kernel_total",  "range_total",
     };
     char sql[160];
     for (size_t i = 0; !s->err && i < sizeof tables / sizeof *tables; i++) {

@@ -11,7 +11,7 @@ enum {
     LONGEST_TEXT = 900, /* of file and function; both fit one record with some of the table */
     LARGEST_TABLE = 65535,
     ROOM = VS_MAX_RECORD_BYTES - sizeof(struct vs_rec_code),
-    CHECKED_HITS = 8, CHECKED_EVERY = 64 /* of a slot's uses, where the object itself does not tell */
+    CHECKED_HITS = 8 /* uses of a slot, where the object itself does not tell */
 };
 
 struct object { /* a code object, as far as it is copied */
@@ -20,24 +20,24 @@ struct object { /* a code object, as far as it is copied */
     uint32_t first_line, table_bytes;
 };
 
-static bool read_object(const struct vs_py_codes *c, uint64_t code, struct object *o)
+/* VS_PY_KNOWN: it is all there; VS_PY_SKIP: it is none; VS_PY_UNKNOWN: it cannot be read. */
+static enum vs_py_verdict read_object(const struct vs_py_codes *c, uint64_t code, struct object *o)
 {
     const struct vs_py_layout *l = c->layout;
     unsigned char head[64];
-    if (l->code_bytes > sizeof o->bytes || !vs_py_plausible(code) || !vs_py_copy(o->bytes, code, l->code_bytes) ||
-        vs_py_word(o->bytes + l->type) != c->types.code)
-        return false;
+    if (l->code_bytes > sizeof o->bytes || !vs_py_plausible(code) || !vs_py_copy(o->bytes, code, l->code_bytes))
+        return VS_PY_UNKNOWN;
+    if (vs_py_word(o->bytes + l->type) != c->types.code) return VS_PY_SKIP;
     o->file = vs_py_word(o->bytes + l->code_file);
     o->name = vs_py_word(o->bytes + l->code_name);
     o->table = vs_py_word(o->bytes + l->code_table);
     memcpy(&o->first_line, o->bytes + l->code_first_line, sizeof o->first_line);
-    if (!vs_py_plausible(o->table) || !vs_py_copy(head, o->table, l->bytes_data) ||
-        vs_py_word(head + l->type) != c->types.bytes)
-        return false;
+    if (!vs_py_plausible(o->table) || !vs_py_copy(head, o->table, l->bytes_data)) return VS_PY_UNKNOWN;
+    if (vs_py_word(head + l->type) != c->types.bytes) return VS_PY_SKIP;
     uint64_t size = vs_py_word(head + l->size);
     o->table_bytes = size < LARGEST_TABLE ? (uint32_t)size : LARGEST_TABLE;
     o->table += l->bytes_data;
-    return true;
+    return VS_PY_KNOWN;
 }
 
 bool vs_py_code_is_sound(const struct vs_py_codes *c, uint64_t code)
@@ -45,7 +45,7 @@ bool vs_py_code_is_sound(const struct vs_py_codes *c, uint64_t code)
     struct object o;
     char text[8];
     bool cut;
-    return read_object(c, code, &o) && (vs_py_text(c, o.file, text, sizeof text, &cut) || !cut) &&
+    return read_object(c, code, &o) == VS_PY_KNOWN && (vs_py_text(c, o.file, text, sizeof text, &cut) || !cut) &&
            (vs_py_text(c, o.name, text, sizeof text, &cut) || !cut);
 }
 
@@ -140,10 +140,10 @@ static enum vs_py_verdict first_sight(const struct vs_py_codes *c, struct vs_py_
                                       uint32_t *number)
 {
     struct object o;
-    if (!read_object(c, code, &o)) {
-        __atomic_store_n(&slot->number, VS_PY_NO_CODE, __ATOMIC_RELEASE);
-        return VS_PY_SKIP;
-    }
+    enum vs_py_verdict is = read_object(c, code, &o);
+    if (is == VS_PY_SKIP) __atomic_store_n(&slot->number, VS_PY_NO_CODE, __ATOMIC_RELEASE);
+    if (is == VS_PY_UNKNOWN) vs_log_lost(VS_SRC_PYTHON, VS_LOST_UNREADABLE, 1);
+    if (is != VS_PY_KNOWN) return is;
     uint64_t contents = c->layout->code_version ? 0 : contents_of(c, code);
     *number = __atomic_add_fetch(&c->tables->next_code, 1, __ATOMIC_RELAXED);
     if (!append(c, &o, *number)) {
@@ -152,6 +152,7 @@ static enum vs_py_verdict first_sight(const struct vs_py_codes *c, struct vs_py_
     }
     __atomic_store_n(&slot->first_offset, first_offset(c->layout, &o), __ATOMIC_RELAXED);
     __atomic_store_n(&slot->contents, contents, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->hits, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->number, *number, __ATOMIC_RELEASE);
     return VS_PY_KNOWN;
 }

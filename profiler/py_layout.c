@@ -10,25 +10,6 @@
 
 #include "py_read.h"
 
-/* What 3.10 to 3.12 have in common with each other, and 3.13 with most of them. */
-#define OBJECTS .type = 8, .size = 16, .bytes_data = 32, .text_length = 16, .text_state = 32
-
-static const struct vs_py_layout layouts[] = {
-    {.version = 0x030a, OBJECTS, .text_ascii = 48, .text_other = 72, .encoding = VS_LT_PAIRS,
-     .thread_id = 176, .top = 24,
-     .frame_previous = 24, .frame_code = 32, .frame_at = 96, .frame_bytes = 104,
-     .code_first_line = 40, .code_file = 104, .code_name = 112, .code_table = 120, .code_bytes = 128},
-    {.version = 0x030b, OBJECTS, .text_ascii = 48, .text_other = 72, .encoding = VS_LT_LOCATIONS,
-     .thread_id = 152, .top = 56, .indirect = true, .top_frame = 8,
-     .frame_previous = 48, .frame_code = 32, .frame_at = 56, .frame_owner = 69, .frame_bytes = 72,
-     .code_first_line = 72, .code_file = 112, .code_name = 128, .code_table = 136, .code_body = 184, .code_bytes = 184},
-    {.version = 0x030c, OBJECTS, .text_ascii = 40, .text_other = 56, .encoding = VS_LT_LOCATIONS,
-     .thread_id = 136, .top = 56, .indirect = true, .top_frame = 0,
-     .frame_previous = 8, .frame_code = 0, .frame_at = 56, .frame_owner = 70, .frame_bytes = 72,
-     .code_first_line = 68, .code_file = 112, .code_name = 128, .code_table = 136, .code_version = 92, .code_body = 192,
-     .code_bytes = 192},
-};
-
 /* The table at the begin of 3.13's runtime: a mark, its version, then one group of numbers per structure, each begun by
  * the structure's size. Only the groups read here are named. */
 struct table_313 {
@@ -108,10 +89,9 @@ static const char *fill_313(struct vs_py_layout *out, uint32_t version, const vo
 const char *vs_py_layout_fill(struct vs_py_layout *out, uint32_t version, const void *runtime)
 {
     if (version >> 16 == 0x030d) return fill_313(out, version, runtime);
-    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
-        if (layouts[i].version == version >> 16) {
-            *out = layouts[i];
-            return NULL;
-        }
-    return "only CPython 3.10 to 3.13 is known";
+    if (version >> 16 == vs_py_layout_310.version) *out = vs_py_layout_310;
+    else if (version >> 16 == vs_py_layout_311.version) *out = vs_py_layout_311;
+    else if (version >> 16 == vs_py_layout_312.version) *out = vs_py_layout_312;
+    else return "only CPython 3.10 to 3.13 is known";
+    return NULL;
 }

@@ -48,6 +48,26 @@ struct vs_py_layout {
 #define VS_PY_OWNED_BY_GENERATOR 1
 #define VS_PY_OWNED_BY_C 3 /* 3.12 on: not a frame, but the place where C called Python */
 
+/* Here, so that the walk along frames can be compiled for each. Objects, bytes and texts: */
+#define VS_PY_OBJECTS(ascii, other)                                                                                    \
+    .type = 8, .size = 16, .bytes_data = 32, .text_length = 16, .text_state = 32, .text_ascii = ascii, .text_other = other
+static const struct vs_py_layout vs_py_layout_310 = {
+    .version = 0x030a, .thread_id = 176, .top = 24, .indirect = false, .top_frame = 0,
+    .frame_previous = 24, .frame_code = 32, .frame_at = 96, .frame_owner = 0, .frame_bytes = 104,
+    .code_first_line = 40, .code_file = 104, .code_name = 112, .code_table = 120, .code_version = 0, .code_body = 0,
+    .code_bytes = 128, VS_PY_OBJECTS(48, 72), .encoding = VS_LT_PAIRS};
+static const struct vs_py_layout vs_py_layout_311 = {
+    .version = 0x030b, .thread_id = 152, .top = 56, .indirect = true, .top_frame = 8,
+    .frame_previous = 48, .frame_code = 32, .frame_at = 56, .frame_owner = 69, .frame_bytes = 72,
+    .code_first_line = 72, .code_file = 112, .code_name = 128, .code_table = 136, .code_version = 0, .code_body = 184,
+    .code_bytes = 184, VS_PY_OBJECTS(48, 72), .encoding = VS_LT_LOCATIONS};
+static const struct vs_py_layout vs_py_layout_312 = {
+    .version = 0x030c, .thread_id = 136, .top = 56, .indirect = true, .top_frame = 0,
+    .frame_previous = 8, .frame_code = 0, .frame_at = 56, .frame_owner = 70, .frame_bytes = 72,
+    .code_first_line = 68, .code_file = 112, .code_name = 128, .code_table = 136, .code_version = 92, .code_body = 192,
+    .code_bytes = 192, VS_PY_OBJECTS(40, 56), .encoding = VS_LT_LOCATIONS};
+#undef VS_PY_OBJECTS
+
 /* `version` as in Py_Version; `runtime` is &_PyRuntime, read for 3.13 alone. NULL: filled in; else why it was not. */
 const char *vs_py_layout_fill(struct vs_py_layout *out, uint32_t version, const void *runtime);
 

@@ -32,7 +32,7 @@ struct vs_py_stack_slot {
     uint32_t hits;
 };
 
-enum { VS_PY_CODES = 16384, VS_PY_STACKS = 65536 }; /* powers of two; large models have some thousand of either */
+enum { VS_PY_CODES = 32768, VS_PY_STACKS = 65536 }; /* powers of two; large models have some thousand of either */
 
 struct vs_py_tables {
     uint32_t next_code, next_stack; /* last numbers given */

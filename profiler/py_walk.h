@@ -43,7 +43,10 @@ bool vs_py_walk_key(struct vs_py_walk *w, uint64_t *key);
 /* Beside frames, the places where C called Python lie on the chain: at most one for each. */
 #define VS_PY_MOST_STEPS (2 * VS_MAX_STACK_FRAMES + 2)
 
-static inline bool vs_py_walk_next(struct vs_py_walk *w, struct vs_py_frame *out)
+/* Inlined where the layout is known, of which then nothing is read. */
+#define VS_PY_INLINE static inline __attribute__((always_inline))
+
+VS_PY_INLINE bool vs_py_walk_next(struct vs_py_walk *w, struct vs_py_frame *out)
 {
     const struct vs_py_layout *l = w->layout;
     while (w->next) {
@@ -78,7 +81,7 @@ static inline bool vs_py_walk_next(struct vs_py_walk *w, struct vs_py_frame *out
 
 /* What tells a code object from another one at the same address, as far as looking at it alone can tell. false: it cannot
  * be read. */
-static inline bool vs_py_code_mark(const struct vs_py_layout *layout, uint64_t code, uint64_t *mark)
+VS_PY_INLINE bool vs_py_code_mark(const struct vs_py_layout *layout, uint64_t code, uint64_t *mark)
 {
     const unsigned char *c = (const unsigned char *)(uintptr_t)code;
     uint32_t word;

@@ -3,14 +3,13 @@
  * src_python.c: finds the interpreter, makes sure that its frames are as its version says, and gives each different stack
  * of an allocating thread a number. Must never take the GIL, call into Python where it could block or allocate, change
  * anything of the interpreter's, or follow a pointer that was not asked about.
- *
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "src_python.h"
 
-#include <errno.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +79,13 @@ static uint32_t version_of_interpreter(void)
     return text && sscanf(text(), "%u.%u", &major, &minor) == 2 ? major << 24 | minor << 16 : 0;
 }
 
+/* An interpreter that is a library of the program's stays loaded: it is called at every allocation. */
+static void pin(void *function)
+{
+    Dl_info where;
+    if (dladdr(function, &where) && where.dli_fname) dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 static const char *find(void)
 {
     static const char incomplete[] = "the interpreter does not show what is needed";
@@ -96,6 +102,7 @@ static const char *find(void)
     types->bytes = (uintptr_t)SYMBOL("PyBytes_Type");
     if (!py.this_thread || !py.holder || !py.ending || !types->code || !types->text || !types->bytes) return incomplete;
     py.codes.layout = &py.layout;
+    pin(__extension__(void *) py.this_thread);
     return NULL;
 }
 
@@ -201,24 +208,27 @@ static uint64_t same_frames(const struct stack *s)
     return h;
 }
 
+enum outcome { KNOWN, UNREADABLE, COUNTED /* another loss, which is counted */ };
+
 /* Appends the stack unless its slot stands for the same frames. */
-static __attribute__((noinline)) bool take(struct vs_py_walk *w, struct vs_py_stack_slot *slot, bool check,
-                                           uint64_t *number)
+static __attribute__((noinline)) enum outcome take(struct vs_py_walk *w, struct vs_py_stack_slot *slot, bool check,
+                                                   uint64_t *number)
 {
     struct stack s;
     frames_of(w, check, &s);
-    if (w->failed) return false;
+    if (w->failed) return UNREADABLE;
     uint64_t frames = same_frames(&s);
     *number = __atomic_load_n(&slot->number, __ATOMIC_ACQUIRE);
-    if (*number && __atomic_load_n(&slot->frames, __ATOMIC_RELAXED) == frames) return true;
+    if (*number && __atomic_load_n(&slot->frames, __ATOMIC_RELAXED) == frames) return KNOWN;
     if (!s.frames) {
         *number = 0;
-        return true;
+        return KNOWN;
     }
-    if (!(*number = append(&s))) return false;
+    if (!(*number = append(&s))) return COUNTED;
+    __atomic_store_n(&slot->hits, 0, __ATOMIC_RELAXED); /* what changed once is not trusted soon */
     __atomic_store_n(&slot->frames, frames, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->number, (uint32_t)*number, __ATOMIC_RELEASE);
-    return true;
+    return KNOWN;
 }
 
 /* Two stacks of different code can have one key where code objects have no version (before 3.12): what is new is looked
@@ -230,32 +240,32 @@ static bool to_check(struct vs_py_stack_slot *slot)
     return !py.layout.code_version && (hits <= 8 || hits % 64 == 0);
 }
 
-static VS_HOT bool number_of(const struct vs_py_walk *begun, uint64_t *number)
+static VS_HOT enum outcome number_of(const struct vs_py_walk *begun, uint64_t *number)
 {
     struct vs_py_walk w = *begun;
     uint64_t key;
-    if (!vs_py_walk_key(&w, &key)) return false;
+    if (!vs_py_walk_key(&w, &key)) return UNREADABLE;
     if (!key) {
         *number = 0;
-        return true;
+        return KNOWN;
     }
     if (w.cut) vs_log_lost(VS_SRC_PYTHON, VS_LOST_DEPTH, 1);
     struct vs_py_stack_slot *slot = vs_py_stack_slot(py.codes.tables, key);
     if (!slot) {
         vs_log_lost(VS_SRC_PYTHON, VS_LOST_FULL, 1);
-        return false;
+        return COUNTED;
     }
     *number = __atomic_load_n(&slot->number, __ATOMIC_ACQUIRE);
     bool check = to_check(slot);
-    if (*number && !check) return true;
+    if (*number && !check) return KNOWN;
     w = *begun;
     return take(&w, slot, check && *number, number);
 }
 
 /* ---- of which thread ---- */
 
-/* Can the thread state be read, and by whom else could it be deleted? Nobody, if the thread is the main one or has the
- * GIL. Else the interpreter's end deletes it: then it is asked about each time, and not read once the end has begun. */
+/* Can the thread state be read? Nobody else deletes it if the thread is the main one or has the GIL (`safe`). If not, the
+ * end of the interpreter does: then it is asked about each time, and not read once that end has begun. */
 static inline bool is_there(const void *state, bool safe)
 {
     uint64_t at = (uintptr_t)state, last = at + py.layout.thread_id; /* of all that is looked at the last */
@@ -288,13 +298,13 @@ static bool believe(const struct vs_py_walk *w)
     return false;
 }
 
-static VS_HOT bool stack_of(const void *thread_state, bool safe, uint64_t *number)
+static VS_HOT enum outcome stack_of(const void *thread_state, bool safe, uint64_t *number)
 {
     struct vs_py_walk w;
-    if (!is_there(thread_state, safe)) return false;
+    if (!is_there(thread_state, safe)) return UNREADABLE;
     bool begun = vs_py_walk_begin(&w, &py.layout, thread_state, pthread_self());
-    if (__atomic_load_n(&py.state, __ATOMIC_ACQUIRE) == UNCHECKED && !believe(begun ? &w : NULL)) return false;
-    return begun && number_of(&w, number);
+    if (__atomic_load_n(&py.state, __ATOMIC_ACQUIRE) == UNCHECKED && !believe(begun ? &w : NULL)) return UNREADABLE;
+    return begun ? number_of(&w, number) : UNREADABLE;
 }
 
 VS_HOT bool vs_python_stack(uint64_t *number)
@@ -303,7 +313,7 @@ VS_HOT bool vs_python_stack(uint64_t *number)
     int state = __atomic_load_n(&py.state, __ATOMIC_ACQUIRE);
     const void *thread_state;
     uint64_t begin = 0;
-    bool known;
+    enum outcome outcome;
 
     *number = 0;
     if (!epoch || __atomic_load_n(&py.epoch, __ATOMIC_ACQUIRE) != epoch) {
@@ -318,14 +328,14 @@ VS_HOT bool vs_python_stack(uint64_t *number)
     }
     bool timed = ++mine.turn % TIMED == 0;
     if (timed) begin = vs_now();
-    known = stack_of(thread_state, mine.main_thread || py.holder() == thread_state, number);
+    outcome = stack_of(thread_state, mine.main_thread || py.holder() == thread_state, number);
     if (timed) {
         uint64_t ns = vs_now() - begin;
         if (ns < 1000000) /* else the processor was taken away meanwhile */
             __atomic_fetch_add(&py.codes.tables->ns_timed, ns, __ATOMIC_RELAXED);
     }
-    if (!known) vs_log_lost(VS_SRC_PYTHON, VS_LOST_UNREADABLE, 1);
-    return known;
+    if (outcome == UNREADABLE) vs_log_lost(VS_SRC_PYTHON, VS_LOST_UNREADABLE, 1);
+    return outcome == KNOWN;
 }
 
 void vs_python_missed(void)

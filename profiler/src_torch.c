@@ -74,9 +74,12 @@ static inline void record_usage(void *ptr, int64_t bytes, uint64_t allocated, ui
 
 static void record_oom(int64_t bytes, uint64_t allocated, uint64_t reserved, int index)
 {
-    struct vs_rec_oom *r = vs_log_begin(VS_K_TORCH_OOM, sizeof *r);
+    uint64_t stack;
+    bool known = vs_python_wanted && vs_python_stack(&stack);
+    struct vs_rec_oom *r = vs_log_begin(VS_K_TORCH_OOM, known ? sizeof *r + sizeof stack : sizeof *r);
     if (!r) return;
-    vs_rec_set(r, 0, index);
+    vs_rec_set(r, known ? VS_TORCH_STACK : 0, index);
+    if (known) r->stack[0] = stack;
     r->ts_ns = vs_now();
     r->bytes = bytes;
     r->allocated = allocated;

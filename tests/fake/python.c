@@ -14,7 +14,7 @@ EXPORTED uint64_t _PyRuntime[512];
 EXPORTED uint64_t PyCode_Type[64], PyUnicode_Type[64], PyBytes_Type[64];
 EXPORTED void *fake_python_state;   /* of every thread */
 EXPORTED void *fake_python_holder;  /* of the GIL */
-EXPORTED int fake_python_ending, fake_python_begun;
+EXPORTED int fake_python_ending, fake_python_begun, fake_python_asked;
 
 EXPORTED const char *Py_GetVersion(void);
 const char *Py_GetVersion(void)
@@ -39,6 +39,7 @@ int _Py_IsFinalizing(void)
 EXPORTED void *PyGILState_GetThisThreadState(void);
 void *PyGILState_GetThisThreadState(void)
 {
+    __atomic_store_n(&fake_python_asked, 1, __ATOMIC_RELEASE);
     return fake_python_state;
 }
 

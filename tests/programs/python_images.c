@@ -26,7 +26,7 @@
 extern unsigned long Py_Version;
 extern uint64_t _PyRuntime[512], PyCode_Type[64], PyUnicode_Type[64], PyBytes_Type[64];
 extern void *fake_python_state, *fake_python_holder;
-extern int fake_python_ending, fake_python_begun;
+extern int fake_python_ending, fake_python_begun, fake_python_asked;
 
 static void *(*report)(void *, int64_t, int, int, int);
 static unsigned made;
@@ -258,8 +258,10 @@ int main(int argc, char **argv)
     Py_Version = 3ul << 24 | strtoul(argv[2], NULL, 10) << 16 | 0x6f0;
     fill_runtime(Py_Version);
     __atomic_store_n(&fake_python_begun, 1, __ATOMIC_RELEASE);
-    report(NULL, 256, 1, 0, 0); /* begins the recording */
-    usleep(500000);
+    for (int i = 0; i < 300 && !__atomic_load_n(&fake_python_asked, __ATOMIC_ACQUIRE); i++) {
+        report(NULL, 256, 1, 0, 0); /* the first begins the recording; then until the recorder has found us, if it will */
+        usleep(1000);
+    }
     allocate(lay_out(), 1024);
     allocate(state(NULL), 2048); /* no frames */
     rounds(&n);

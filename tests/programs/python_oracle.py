@@ -21,17 +21,19 @@ MOST_FRAMES = 253  # that the recorder follows
 expected = {}
 lock = threading.Lock()
 next_size = 512
-free_gil = keep_gil = None
+free_gil = keep_gil = run_out = None
 
 
 def load():
-    global free_gil, keep_gil
+    global free_gil, keep_gil, run_out
     ctypes.CDLL("libc10.so")
     free_gil = ctypes.CDLL("libc10_cuda.so").fake_torch_report
     keep_gil = ctypes.PyDLL("libc10_cuda.so").fake_torch_report
     for function in free_gil, keep_gil:
         function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_int, ctypes.c_int]
         function.restype = ctypes.c_void_p
+    run_out = ctypes.CDLL("libc10_cuda.so").fake_torch_oom
+    run_out.argtypes = [ctypes.c_int64, ctypes.c_int, ctypes.c_int]
     free_gil(None, 256, 1, 0, 0)  # begins the recording; nothing was looked at before it
     time.sleep(0.5)
 
@@ -112,6 +114,17 @@ def part_calls():
     )
 
 
+def fail(form):
+    run_out(note(sys._getframe()), 0, form)
+
+
+def part_failures():
+    allocate()
+    for form in range(3):
+        fail(form)
+    (lambda: fail(0))()
+
+
 def part_generators():
     def inner(n):
         for _ in range(n):
@@ -163,7 +176,7 @@ def part_names():
         "'; DROP TABLE allocation; --",
         "<string>",
         "%s%n%x",
-        "long" * 200,
+        "long" * 300,
         "",
         "<frozen made up>",
     ]
@@ -185,6 +198,16 @@ def part_reuse():
         eval("(lambda: allocate())()")
         if i % 50 == 0:
             gc.collect()
+    base = compile("allocate()", "base.py", "eval")
+    for i in range(400):  # a new file name of one length, at the same address each time
+        eval(base.replace(co_filename="".join(["file", str(i % 10), ".py"])), {"allocate": allocate})
+    for i in range(400):  # a new line table of one length
+        table = bytearray(base.co_linetable)
+        if sys.version_info < (3, 11):
+            table[1] = i % 10
+        else:  # the second location, a short one, becomes one some lines on
+            table = bytearray([0xE8 | 7, (i % 10) << 1]) + table
+        eval(base.replace(co_linetable=bytes(table)), {"allocate": allocate})
 
 
 def part_threads():
@@ -283,6 +306,8 @@ def check(db, expectation, process):
     sql = sqlite3.connect(db)
     rows = sql.execute("SELECT bytes, stack_id FROM allocation WHERE source = 'torch' AND process_id = ?1 AND bytes > 512"
                        " ORDER BY id", (process,)).fetchall()
+    rows += sql.execute("SELECT f.bytes, s.stack_id FROM allocation_failure f LEFT JOIN failure_stack s ON s.process_id ="
+                        " f.process_id AND s.ts_ns = f.ts_ns WHERE f.process_id = ?1", (process,)).fetchall()
     wrong = 0
     seen = set()
     for size, stack in rows:
