@@ -69,28 +69,38 @@ static enum vs_category of_collective(const struct life *l)
     if (c & VS_COMM_UNSHARDED) return VS_CAT_UNSHARDED_PARAMETER;
     if (c & VS_COMM_REDUCED_FROM) return VS_CAT_UNSHARDED_GRADIENT;
     if (is_bucket(l)) /* the gradients themselves when backward leaves none beside them */
-        return l->s->gradient_bytes < l->s->parameter_bytes / 4 ? VS_CAT_GRADIENT : VS_CAT_COMM_BUFFER;
+        return l->s->gradient_bytes < l->x->bytes / 2 ? VS_CAT_GRADIENT : VS_CAT_COMM_BUFFER;
     if (!brief && l->x->alloc_pass == 0 && !l->in_forward && l->x->alloc_by != VS_BY_AUTOGRAD) return VS_CAT_NONE;
     if (c & VS_COMM_SCATTERED) /* the sharded gradient, when it stays */
         return l->freed && l->now == l->x->alloc_pass ? VS_CAT_COMM_BUFFER : VS_CAT_GRADIENT;
     if (c & VS_COMM_GATHERED) return c & VS_COMM_COPIED ? VS_CAT_COMM_BUFFER : VS_CAT_UNSHARDED_PARAMETER;
     if (c & VS_COMM_SCATTERS) return c & VS_COMM_COPIED ? VS_CAT_COMM_BUFFER : VS_CAT_UNSHARDED_GRADIENT;
+    if (l->x->alloc_by == VS_BY_AUTOGRAD ? l->matches && l->lived : l->x->free_by == VS_BY_AUTOGRAD && l->freed)
+        return VS_CAT_NONE; /* a gradient that is reduced in place, an activation that was */
     if ((c & (VS_COMM_REDUCED | VS_COMM_OTHER)) && brief) return VS_CAT_COMM_BUFFER;
     return VS_CAT_NONE;
+}
+
+/* The first backward left more than gradients: an optimizer that steps inside it leaves its state, too. */
+static bool crowded(const struct life *l)
+{
+    return !l->x->alloc_pass && l->s->first_left > l->s->parameter_bytes + l->s->parameter_bytes / 4;
 }
 
 static enum vs_category made_in_backward(const struct vs_process *p, const struct life *l)
 {
     const struct vs_piece *x = l->x;
     bool ended = x->alloc_pass < l->now || (!l->failed && x->alloc_pass < l->s->count);
-    if (l->freed && l->now == x->alloc_pass) return VS_CAT_TEMPORARY;
+    if (l->freed && (l->now == x->alloc_pass || (x->alloc_pass < l->s->count && x->free_ts <= l->s->pass[x->alloc_pass].end)))
+        return VS_CAT_TEMPORARY;
     if (stays_as_workspace(p, l)) return VS_CAT_WORKSPACE;
     if (l->freed && x->free_by == VS_BY_AUTOGRAD) {
         int64_t next = l->now < l->s->count ? l->s->pass[l->now].backward : l->s->pass[l->s->count].backward;
         if (!next || x->free_ts < next) return VS_CAT_TEMPORARY; /* autograd's thread tidied up after it had returned */
         return l->matches && l->lived >= 2 ? VS_CAT_GRADIENT : VS_CAT_ACTIVATION; /* a graph of the backward itself */
     }
-    return l->matches ? VS_CAT_GRADIENT : ended ? VS_CAT_UNKNOWN : VS_CAT_TEMPORARY;
+    if (l->matches) return crowded(l) ? VS_CAT_UNKNOWN : VS_CAT_GRADIENT;
+    return ended ? VS_CAT_UNKNOWN : VS_CAT_TEMPORARY;
 }
 
 /* Before the first forward. */
@@ -98,8 +108,10 @@ static enum vs_category made_at_start(const struct life *l)
 {
     const struct vs_passes *s = l->s;
     if (l->freed && l->now == 0) return in_forward(s, 0, l->x->free_ts) ? VS_CAT_UNKNOWN : VS_CAT_TEMPORARY;
-    if (l->freed && !l->to_the_end && l->lived < FOR_GOOD)
-        return vs_sizes_match(&s->gradients, l->x->bytes) ? VS_CAT_UNKNOWN : VS_CAT_INPUT;
+    if (l->freed && !l->to_the_end && l->lived < FOR_GOOD) {
+        bool batch = l->lived <= 2 && l->x->id > s->last_matched && !vs_sizes_match(&s->gradients, l->x->bytes);
+        return batch ? VS_CAT_INPUT : VS_CAT_UNKNOWN; /* a model that is dropped early looks the same */
+    }
     if (s->last_matched && l->x->id > s->last_matched)
         return s->after_matched <= 4 ? VS_CAT_INPUT : VS_CAT_UNKNOWN; /* many: another model, without gradients */
     return VS_CAT_PARAMETER;
@@ -116,7 +128,7 @@ static enum vs_category made_by_step(const struct life *l)
     if (with_state && (last || l->lived >= FOR_GOOD) && (state_size(l->s, x->bytes) || x->bytes <= VS_SMALLEST))
         return VS_CAT_OPTIMIZER_STATE;
     if (x->bytes <= VS_SMALLEST) return VS_CAT_UNKNOWN;
-    return l->lived <= 2 ? VS_CAT_INPUT : VS_CAT_UNKNOWN;
+    return l->lived <= 2 && (l->lived || vs_passes_forward(l->s)) ? VS_CAT_INPUT : VS_CAT_UNKNOWN;
 }
 
 /* A program without a backward so far: inference, or one that ended in its first forward. */
@@ -146,6 +158,7 @@ enum vs_category vs_category_infer(const struct vs_process *p, const struct vs_p
     if (!s->count && !s->backward) return made_without_backward(&l);
     if (x->alloc_by == VS_BY_AUTOGRAD) return made_in_backward(p, &l);
     if (l.freed && x->free_by == VS_BY_AUTOGRAD) return VS_CAT_ACTIVATION; /* saved for backward */
+    if (x->alloc_by == VS_BY_OTHER && x->alloc_pass) return VS_CAT_UNKNOWN; /* a thread that prepares something */
     if (!l.in_forward) return x->alloc_pass ? made_by_step(&l) : made_at_start(&l);
     if (l.freed && l.now == x->alloc_pass) return VS_CAT_TEMPORARY;
     return stays_as_workspace(p, &l) ? VS_CAT_WORKSPACE : VS_CAT_ACTIVATION;

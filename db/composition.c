@@ -9,6 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Sums of what a damaged log says may be anything, but not undefined. */
+static void sum(int64_t *to, int64_t n)
+{
+    *to = (int64_t)((uint64_t)*to + (uint64_t)n);
+}
+
+static int64_t minus(int64_t n)
+{
+    return (int64_t)(0 - (uint64_t)n);
+}
+
 static void clear(struct vs_composition_bucket *b)
 {
     *b = (struct vs_composition_bucket){.live = -1};
@@ -85,7 +96,7 @@ int64_t vs_composition_moment(struct vs_composition *c, int64_t ts)
     }
     struct vs_moment *m = &c->moments[c->nmoments++];
     *m = (struct vs_moment){.ts = ts};
-    for (int i = 0; i < VS_NCATEGORIES; i++) m->change.bytes[i] = -c->freed.bytes[i];
+    for (int i = 0; i < VS_NCATEGORIES; i++) m->change.bytes[i] = minus(c->freed.bytes[i]);
     memset(&c->freed, 0, sizeof c->freed);
     return (int64_t)c->nmoments - 1;
 }
@@ -106,9 +117,9 @@ static void add_to_moments(struct vs_composition *c, int64_t alloc_ts, int64_t f
 {
     size_t from = vs_composition_find(c, alloc_ts), to = free_ts ? vs_composition_find(c, free_ts) : c->nmoments;
     if (from >= to) return;
-    c->moments[from].change.bytes[category] += bytes;
-    if (to < c->nmoments) c->moments[to].change.bytes[category] -= bytes;
-    else if (free_ts) c->freed.bytes[category] += bytes;
+    sum(&c->moments[from].change.bytes[category], bytes);
+    if (to < c->nmoments) sum(&c->moments[to].change.bytes[category], minus(bytes));
+    else if (free_ts) sum(&c->freed.bytes[category], bytes);
 }
 
 void vs_composition_add(struct vs_composition *c, int64_t alloc_ts, int64_t free_ts, enum vs_category category,
@@ -117,17 +128,17 @@ void vs_composition_add(struct vs_composition *c, int64_t alloc_ts, int64_t free
     unsigned first = bucket_of(c, alloc_ts), last = free_ts ? bucket_of(c, free_ts) : c->used;
     for (unsigned i = first; i <= last && i < c->used; i++) {
         struct vs_composition_bucket *b = &c->bucket[i];
-        if (b->live >= 0 && b->at >= alloc_ts && (!free_ts || b->at < free_ts)) b->mix.bytes[category] += bytes;
+        if (b->live >= 0 && b->at >= alloc_ts && (!free_ts || b->at < free_ts)) sum(&b->mix.bytes[category], bytes);
     }
     add_to_moments(c, alloc_ts, free_ts, category, bytes);
 }
 
 struct vs_mix *vs_composition_mixes(const struct vs_composition *c)
 {
-    struct vs_mix *mixes = malloc((c->nmoments + 1) * sizeof *mixes), sum = {{0}};
+    struct vs_mix *mixes = malloc((c->nmoments + 1) * sizeof *mixes), now = {{0}};
     for (size_t i = 0; mixes && i < c->nmoments; i++) {
-        for (int k = 0; k < VS_NCATEGORIES; k++) sum.bytes[k] += c->moments[i].change.bytes[k];
-        mixes[i] = sum;
+        for (int k = 0; k < VS_NCATEGORIES; k++) sum(&now.bytes[k], c->moments[i].change.bytes[k]);
+        mixes[i] = now;
     }
     return mixes;
 }

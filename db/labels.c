@@ -29,6 +29,8 @@ static void drop_gather(struct vs_labels *l, unsigned i)
 static void note_gather(struct vs_process *p, struct vs_piece *buffer, uint64_t bytes)
 {
     struct vs_labels *l = &p->labels;
+    for (unsigned i = 0; i < l->ngathers; i++)
+        if (l->gathers[i].buffer == buffer) drop_gather(l, i--); /* filled again: at most one entry has it */
     if (l->ngathers == VS_LABELS_GATHERS) drop_gather(l, 0);
     l->gathers[l->ngathers++] = (struct vs_gathered){.buffer = buffer, .bytes = bytes};
 }
@@ -130,7 +132,7 @@ void vs_labels_collective(struct vs_process *p, const struct vs_rec_coll_begin *
         /* parameters: a shard of the model is sent, or the buffer's own part of it */
         to->comm |= from && (from == to || (!from->alloc_pass && from->alloc_by != VS_BY_AUTOGRAD)) ? VS_COMM_GATHERED
                                                                                                   : VS_COMM_OTHER;
-        if (all) note_gather(p, to, all);
+        if (all && (to->comm & VS_COMM_GATHERED)) note_gather(p, to, all);
         break;
     case VS_COLL_REDUCE_SCATTER:
         if (from && from != to) {

@@ -136,7 +136,7 @@ static void place_forward(struct vs_process *p, struct vs_pass *now)
     struct vs_passes *s = &p->passes;
     int64_t last = last_state(p, now);
     now->made_state = last != 0;
-    now->stepped = last;
+    if (last > now->stepped) now->stepped = last;
     now->barrier = last_run(p, now);
     if (last > now->barrier) now->barrier = last;
     now->forward = s->named_forward;
@@ -149,24 +149,27 @@ static void place_forward(struct vs_process *p, struct vs_pass *now)
     if (now->forward) include_first_temporaries(s, now, after);
 }
 
-/* What memory shows of the step before this pass: temporaries and gradients that went before forward began. */
-static void find_step(struct vs_passes *s, struct vs_pass *now)
+/* What memory shows of the step before this pass: gradients that were dropped, and else the temporaries that went before
+ * forward began. */
+void vs_pass_find_step(struct vs_passes *s, struct vs_pass *now)
 {
-    int64_t until = now->forward ? now->forward : now->backward ? now->backward : INT64_MAX;
-    for (const struct vs_piece *x = s->first; x; x = x->next) {
-        bool gradient = x->alloc_by == VS_BY_AUTOGRAD && x->alloc_pass < s->count;
+    int64_t until = now->forward ? now->forward : now->backward ? now->backward : INT64_MAX, temporary = 0;
+    for (const struct vs_piece *x = s->first; x && s->count; x = x->next) {
+        bool gradient = x->alloc_by == VS_BY_AUTOGRAD && x->alloc_pass < s->count && x->bytes > VS_SMALLEST &&
+                        ((x->comm & VS_COMM_SCATTERED) || vs_sizes_match(&s->parameters, x->bytes));
         if (x->free_by != VS_BY_MAIN || (now->backward && x->free_ts >= now->backward)) continue;
         if (gradient) now->gradients_freed += x->bytes;
-        if (x->free_ts < until && (gradient || x->alloc_ts >= now->begin) && x->free_ts > now->stepped)
-            now->stepped = x->free_ts;
+        if (gradient && x->free_ts < until && x->free_ts > now->stepped) now->stepped = x->free_ts;
+        if (x->alloc_by != VS_BY_AUTOGRAD && x->free_ts < until && x->alloc_ts >= now->begin) temporary = x->free_ts;
     }
+    if (!now->stepped) now->stepped = temporary;
 }
 
 /* The pass whose backward has just ended. */
 void vs_pass_place(struct vs_process *p, struct vs_pass *now)
 {
     place_forward(p, now);
-    if (p->passes.count) find_step(&p->passes, now);
+    vs_pass_find_step(&p->passes, now);
 }
 
 /* What came after the last backward, when nothing more comes. */
@@ -174,9 +177,9 @@ void vs_pass_place_last(struct vs_process *p, struct vs_pass *now)
 {
     p->passes.last_state = last_state(p, now);
     now->made_state = p->passes.last_state != 0;
-    now->stepped = p->passes.last_state;
+    if (p->passes.last_state > now->stepped) now->stepped = p->passes.last_state;
     now->forward = vs_passes_forward(&p->passes);
-    if (p->passes.count) find_step(&p->passes, now);
+    vs_pass_find_step(&p->passes, now);
 }
 
 void vs_pass_learn(struct vs_process *p)
@@ -185,6 +188,7 @@ void vs_pass_learn(struct vs_process *p)
     if (s->count > LEARNING) return;
     learn_parameters(p);
     learn_gradients(p, &s->pass[s->count - 1]);
+    if (s->count == 1) s->first_left = s->gradient_bytes;
     find_last_matched(p);
 }
 
@@ -202,7 +206,7 @@ void vs_pass_find_settled(struct vs_process *p)
     size_t n = 0, stays = 0, room = 0, i = 0, run = 0;
     int64_t *at = NULL, best = INT64_MIN, score = 0;
     bool failed = false; /* then what a forward has saved stays, too: the model is what came without a break */
-    for (i = 0; i < VS_NDEVICES; i++) failed |= s->failed[i] != NULL;
+    for (i = 0; i < VS_NDEVICES; i++) failed |= s->failed[i] && s->failed[i]->ts >= s->last_allocation;
     for (const struct vs_piece *x = p->live.first, *next = s->first; x || next;) { /* what is live, and freed at the end */
         const struct vs_piece *y = x ? x : next;
         if (x) x = x->next;
@@ -214,8 +218,8 @@ void vs_pass_find_settled(struct vs_process *p)
     qsort(at, n, sizeof *at, by_time);
     s->settled_at = 0;
     for (i = 0; i < s->nearly; i++) {
+        while (stays < n && at[stays] < s->early[i]) stays++; /* other threads' */
         bool stayed = stays < n && at[stays] == s->early[i];
-        stays += stayed;
         score += stayed ? 1 : -1;
         run = stayed ? run + 1 : 0;
         if (failed ? run < RUN : score < best) continue;

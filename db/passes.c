@@ -58,17 +58,18 @@ static void count_allocation(struct vs_passes *s, uint32_t thread)
     s->by_thread = 0;
 }
 
-/* The pass under way lies behind the finished ones. */
+/* The pass under way lies behind the finished ones, and an empty one behind it. */
 static struct vs_pass *under_way(struct vs_process *p)
 {
     struct vs_passes *s = &p->passes;
-    bool fresh = !s->room;
-    int err = vs_passes_grow(&s->pass, &s->room, s->count, sizeof *s->pass);
+    size_t room = s->room;
+    if (s->count + 1 < room) return &s->pass[s->count];
+    int err = vs_passes_grow(&s->pass, &s->room, room, sizeof *s->pass);
     if (err) {
         vs_process_check(p, err);
         return NULL;
     }
-    if (fresh) s->pass[0] = (struct vs_pass){0};
+    memset(s->pass + room, 0, (s->room - room) * sizeof *s->pass);
     return &s->pass[s->count];
 }
 
@@ -97,9 +98,10 @@ int64_t vs_passes_forward(const struct vs_passes *s)
 /* A piece that autograd frees was saved in a forward: of this pass, or of an earlier one whose graph was kept. */
 static void saw_saved(struct vs_passes *s, const struct vs_piece *x)
 {
+    if (x->alloc_pass > s->count) return;
     struct vs_pass *of = &s->pass[x->alloc_pass];
     int64_t *forward = x->alloc_pass < s->count ? &of->forward : &s->first_saved;
-    if (x->alloc_pass > s->count || x->alloc_ts <= of->begin || x->alloc_ts <= of->barrier) return;
+    if (x->alloc_ts <= of->begin || x->alloc_ts <= of->barrier) return;
     if (!*forward || x->alloc_ts < *forward) *forward = x->alloc_ts;
 }
 
@@ -167,21 +169,6 @@ static void thin_events(struct vs_passes *s)
     s->nevents = n;
 }
 
-void vs_passes_after(struct vs_process *p, const struct vs_piece *x, int64_t ts)
-{
-    struct vs_passes *s = &p->passes;
-    const struct vs_device_series *d = vs_series_device(&p->series, x->device);
-    struct vs_composition *c = composition(p, x->device);
-    int err = vs_passes_grow(&s->events, &s->events_room, s->nevents, sizeof *s->events);
-    if (err || !d || !c) {
-        vs_process_check(p, -ENOMEM);
-        return;
-    }
-    vs_composition_set(c, ts, d->meter[VS_SE_SUB].live);
-    s->events[s->nevents++] = (struct vs_live_event){ts, d->meter[VS_SE_SUB].live, x->device};
-    if (s->nevents >= EVENTS_MAX) thin_events(s);
-}
-
 static struct vs_piece *take_first(struct vs_passes *s)
 {
     struct vs_piece *x = s->first;
@@ -198,6 +185,36 @@ static void settle_until(struct vs_process *p, int64_t ts)
     while (s->first && s->first->free_ts <= ts) vs_live_settle(p, take_first(s));
 }
 
+/* A pass too long to keep: what has waited is settled as far as is known. Moments that may be wanted later are fixed before:
+ * per device the highest since the last time, and the last. */
+static void cut(struct vs_process *p)
+{
+    struct vs_passes *s = &p->passes;
+    struct vs_pass *now = under_way(p);
+    if (now) vs_pass_find_step(s, now);
+    thin_events(s);
+    for (size_t i = 0; i < s->nevents; i++)
+        if (s->events[i].ts > s->cut_ts && vs_composition_moment(s->of[s->events[i].device + 1], s->events[i].ts) < 0)
+            vs_process_check(p, -ENOMEM);
+    if (s->nevents) s->cut_ts = s->events[s->nevents - 1].ts;
+    settle_until(p, INT64_MAX);
+}
+
+void vs_passes_after(struct vs_process *p, const struct vs_piece *x, int64_t ts)
+{
+    struct vs_passes *s = &p->passes;
+    const struct vs_device_series *d = vs_series_device(&p->series, x->device);
+    struct vs_composition *c = composition(p, x->device);
+    int err = vs_passes_grow(&s->events, &s->events_room, s->nevents, sizeof *s->events);
+    if (err || !d || !c) {
+        vs_process_check(p, -ENOMEM);
+        return;
+    }
+    vs_composition_set(c, ts, d->meter[VS_SE_SUB].live);
+    s->events[s->nevents++] = (struct vs_live_event){ts, d->meter[VS_SE_SUB].live, x->device};
+    if (s->nevents >= EVENTS_MAX) cut(p);
+}
+
 void vs_passes_wait(struct vs_process *p, struct vs_piece *x)
 {
     struct vs_passes *s = &p->passes;
@@ -206,9 +223,7 @@ void vs_passes_wait(struct vs_process *p, struct vs_piece *x)
     if (s->last) s->last->next = x;
     else s->first = x;
     s->last = x;
-    if (++s->waiting <= (s->count || s->backward ? WAITING_MAX : EARLY_MAX)) return;
-    vs_labels_forget(p);
-    vs_live_settle(p, take_first(s));
+    if (++s->waiting > (s->count || s->backward ? WAITING_MAX : EARLY_MAX)) cut(p);
 }
 
 void vs_passes_settled(struct vs_process *p, const struct vs_piece *x)
@@ -225,6 +240,7 @@ void vs_passes_end(struct vs_process *p, int64_t end)
     struct vs_pass *now = under_way(p);
     if (!now) return;
     now->end = end;
+    now[1].begin = end;
     vs_pass_place(p, now);
     while (now->allocations < s->nearly && (!now->forward || s->early[now->allocations] < now->forward)) now->allocations++;
     s->count++;
@@ -232,7 +248,7 @@ void vs_passes_end(struct vs_process *p, int64_t end)
     vs_pass_learn(p);
     vs_phases_of_pass(p, (uint32_t)s->count - 1);
     settle_until(p, end);
-    if ((now = under_way(p))) *now = (struct vs_pass){.begin = end};
+    under_way(p);
     s->first_saved = s->named_forward = 0;
     s->nearly = 0;
 }

@@ -104,6 +104,7 @@ struct vs_passes {
     struct vs_sizes parameters, gradients;
     uint64_t parameter_bytes;
     uint64_t gradient_bytes; /* left by the last backward they were looked for in */
+    uint64_t first_left;     /* by the first one */
     int64_t last_matched; /* id of the last parameter-like piece with a gradient of its size; 0: most have none */
     size_t after_matched; /* pieces like parameters after it */
     int64_t *early; /* moments of the allocations before the first backward ends */
@@ -116,6 +117,7 @@ struct vs_passes {
     size_t waiting;
     struct vs_live_event *events; /* of this pass, level sub */
     size_t nevents, events_room;
+    int64_t cut_ts; /* up to here pieces were settled before the pass had ended: no other moments than there are */
     /* what it was */
     struct vs_composition *of[VS_NDEVICES]; /* by device + 1 */
     struct vs_failed *failed[VS_NDEVICES];
@@ -161,6 +163,7 @@ static inline bool vs_passes_live_at_failure(const struct vs_passes *s, const st
 /* pass_learn.c */
 void vs_pass_place(struct vs_process *p, struct vs_pass *now);
 void vs_pass_place_last(struct vs_process *p, struct vs_pass *now);
+void vs_pass_find_step(struct vs_passes *s, struct vs_pass *now); /* by what waits: may be called for portions of it */
 void vs_pass_learn(struct vs_process *p);
 void vs_pass_find_settled(struct vs_process *p);
 

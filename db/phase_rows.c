@@ -49,7 +49,7 @@ static void write_phases(struct vs_process *p, size_t from, enum vs_counting by)
     int64_t iteration = 0;
     for (size_t i = 0; i < s->nphases; i++) {
         const struct vs_phase_row *f = &s->phases[i];
-        while (pass < f->pass) iteration += begins_iteration(&s->pass[++pass], by);
+        while (pass < f->pass && pass < s->count) iteration += begins_iteration(&s->pass[++pass], by);
         while (pass > f->pass) iteration -= begins_iteration(&s->pass[pass--], by);
         if (i < from || !shown(s, f)) continue;
         VS_PUT(p->store, VS_ST_PHASE, vs_int(phase_id(p, i)), vs_int(p->id), vs_text(vs_phase_names[f->kind]),
@@ -115,7 +115,7 @@ void vs_phase_rows_write(struct vs_process *p)
     struct vs_passes *s = &p->passes;
     struct vs_composition *copies[VS_NDEVICES] = {NULL};
     enum vs_counting by = counting(s);
-    bool again = p->final || by != s->counted_by;
+    bool again = p->final || by != s->counted_by || !s->phases_written;
     size_t from = again ? 0 : s->phases_written;
     for (int d = 0; d < VS_NDEVICES; d++)
         if (s->of[d] && !(copies[d] = vs_composition_copy(s->of[d]))) vs_process_check(p, -ENOMEM);

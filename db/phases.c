@@ -24,31 +24,47 @@ static int add_phase(struct vs_process *p, enum vs_phase kind, bool named, uint3
     return 0;
 }
 
-static size_t first_event_after(const struct vs_passes *s, int64_t ts)
+static size_t first_after(const struct vs_live_event *events, size_t n, int64_t ts)
 {
-    size_t low = 0, high = s->nevents;
+    size_t low = 0, high = n;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (s->events[mid].ts > ts) high = mid;
+        if (events[mid].ts > ts) high = mid;
         else low = mid + 1;
     }
     return low;
 }
 
-/* The highest moment of a device from begin to end; begin when nothing was higher than what it began with. */
-static int64_t highest(const struct vs_passes *s, int device, int64_t begin, int64_t end)
+/* The highest moment of a device from begin to end, of its events; begin when nothing was higher than what it began with. */
+static int64_t highest(const struct vs_live_event *events, size_t n, int64_t begin, int64_t end)
 {
-    size_t first = first_event_after(s, begin), i = first;
-    int64_t at = begin, live = 0;
-    while (i > 0 && s->events[i - 1].device != device) i--;
-    if (i > 0) live = s->events[i - 1].live;
-    for (i = first; i < s->nevents && s->events[i].ts <= end; i++) {
-        const struct vs_live_event *e = &s->events[i];
-        if (e->device != device || e->live <= live) continue;
-        live = e->live;
-        at = e->ts;
+    size_t i = first_after(events, n, begin);
+    int64_t at = begin, live = i > 0 ? events[i - 1].live : 0;
+    for (; i < n && events[i].ts <= end; i++) {
+        if (events[i].live <= live) continue;
+        live = events[i].live;
+        at = events[i].ts;
     }
     return at;
+}
+
+/* The moment that stands for the end of a phase: the end, or the last one that was kept before it. */
+static int64_t ending(const struct vs_passes *s, const struct vs_live_event *events, size_t n, int64_t end)
+{
+    size_t i = end < s->cut_ts ? first_after(events, n, end) : 0;
+    return i > 0 ? events[i - 1].ts : end;
+}
+
+/* The events of one device; the caller frees them. */
+static struct vs_live_event *events_of(struct vs_process *p, int device, size_t *n)
+{
+    const struct vs_passes *s = &p->passes;
+    struct vs_live_event *events = malloc((s->nevents + 1) * sizeof *events);
+    *n = 0;
+    if (!events) vs_process_check(p, -ENOMEM);
+    for (size_t i = 0; events && i < s->nevents; i++)
+        if (s->events[i].device == device) events[(*n)++] = s->events[i];
+    return events;
 }
 
 static int by_moment(const void *a, const void *b)
@@ -57,21 +73,22 @@ static int by_moment(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Moments of one device for the phases from `unplaced` to n. They are added in the order of time. */
+/* Moments of one device for the phases from `unplaced` to n. */
 static void place(struct vs_process *p, int device, size_t n)
 {
     struct vs_passes *s = &p->passes;
     struct vs_composition *c = s->of[device + 1];
-    size_t count = n - s->unplaced, i;
+    size_t count = n - s->unplaced, nevents, i;
+    struct vs_live_event *events = events_of(p, device, &nevents);
     int64_t *ts = malloc((2 * count + 1) * sizeof *ts), *sorted = malloc((2 * count + 1) * sizeof *ts);
-    if (!ts || !sorted) {
+    if (!ts || !sorted || !events) {
         vs_process_check(p, -ENOMEM);
         count = 0;
     }
     for (i = 0; i < count; i++) {
         const struct vs_phase_row *f = &s->phases[s->unplaced + i];
-        ts[2 * i] = highest(s, device, f->begin, f->end);
-        ts[2 * i + 1] = f->end;
+        ts[2 * i] = highest(events, nevents, f->begin, f->end);
+        ts[2 * i + 1] = ending(s, events, nevents, f->end);
     }
     if (count) {
         memcpy(sorted, ts, 2 * count * sizeof *ts);
@@ -93,6 +110,7 @@ static void place(struct vs_process *p, int device, size_t n)
     }
     free(ts);
     free(sorted);
+    free(events);
 }
 
 /* The last event before the pieces that are left: what it was is in the device's live bytes. */
@@ -188,6 +206,8 @@ void vs_passes_range(struct vs_process *p, const struct vs_range *r, bool begins
     int what = phase_of_range(p, r);
     if (!what) return;
     enum vs_phase phase = (enum vs_phase)(what - 1);
+    if (phase != VS_PH_BACKWARD && vs_passes_by(p) == VS_BY_AUTOGRAD) return; /* a part of it that is computed again */
+    uint32_t pass = vs_passes_now(s);
     if (phase == VS_PH_BACKWARD) named_backward(s, r, begins);
     else if (begins && s->backward) s->returned = true;
     if (phase == VS_PH_FORWARD && begins && (!s->named_forward || s->returned)) {
@@ -196,7 +216,6 @@ void vs_passes_range(struct vs_process *p, const struct vs_range *r, bool begins
     }
     if (begins) return;
     s->named |= (uint8_t)(1 << phase);
-    uint32_t pass = vs_passes_now(s);
     vs_process_check(p, add_phase(p, phase, true, phase == VS_PH_OPTIMIZER && pass ? pass - 1 : pass, r->begin_ns, r->end_ns));
 }
 

@@ -132,7 +132,7 @@ int vs_groups_add(struct vs_groups *g, const struct vs_group *what)
         g->count++;
         return 0;
     }
-    slot->bytes += what->bytes;
+    slot->bytes = (int64_t)((uint64_t)slot->bytes + (uint64_t)what->bytes);
     slot->count += what->count;
     if (what->range && (!slot->range || what->range < slot->range)) slot->range = what->range;
     return 0;
