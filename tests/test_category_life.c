@@ -9,6 +9,7 @@
 
 #include "category_case.h"
 #include "ingest_case.h"
+#include "toy_training.h"
 
 Suite *make_category_life_suite(void);
 
@@ -24,87 +25,6 @@ static void tear_down(void)
     case_remove(&c);
 }
 
-struct toy {
-    struct vs_log_writer *w;
-    uint64_t ts, live, next;
-    uint64_t parameter[16], gradient[16], state[32], saved[16];
-};
-enum { MAIN = 1, AUTOGRAD = 2, LAYERS = 12, MIB = 1 << 20 };
-
-static uint64_t size_of(int layer)
-{
-    return (uint64_t)(3 + layer % 3) * MIB;
-}
-
-static uint64_t take(struct toy *t, unsigned thread, uint64_t bytes)
-{
-    uint64_t address = 0x7f0000000000 + t->next;
-    t->next += 64 * MIB;
-    t->live += bytes;
-    vs_put_torch(t->w, thread, 0, address, (int64_t)bytes, t->live, t->live, 0, t->ts += 10);
-    return address;
-}
-
-static void give(struct toy *t, unsigned thread, uint64_t address, uint64_t bytes)
-{
-    t->live -= bytes;
-    vs_put_torch(t->w, thread, 0, address, -(int64_t)bytes, t->live, t->live, 0, t->ts += 10);
-}
-
-static void begin_toy_with(struct toy *t, struct vs_log_writer *w)
-{
-    struct vs_rec_thread *r;
-    *t = (struct toy){.w = w, .ts = 2000};
-    r = vs_log_writer_add(t->w, AUTOGRAD, VS_K_THREAD, sizeof *r, 0, -1);
-    r->thread = AUTOGRAD;
-    memcpy(r->name, "pt_autograd_0", 14);
-    for (int i = 0; i < LAYERS; i++) t->parameter[i] = take(t, MAIN, size_of(i));
-}
-
-static void begin_toy(struct toy *t)
-{
-    begin_toy_with(t, case_writer(&c, 0));
-}
-
-static void forward(struct toy *t)
-{
-    for (int i = 0; i < LAYERS; i++) {
-        uint64_t scratch = take(t, MAIN, 7 * MIB);
-        t->saved[i] = take(t, MAIN, 10 * MIB);
-        give(t, MAIN, scratch, 7 * MIB);
-    }
-}
-
-static void backward(struct toy *t, int keep)
-{
-    for (int i = LAYERS; i-- > 0;) {
-        uint64_t scratch = take(t, AUTOGRAD, 9 * MIB), g = take(t, AUTOGRAD, size_of(i));
-        if (keep || t->gradient[i]) give(t, AUTOGRAD, g, size_of(i)); /* added to the one that is there */
-        else t->gradient[i] = g;
-        give(t, AUTOGRAD, t->saved[i], 10 * MIB);
-        give(t, AUTOGRAD, scratch, 9 * MIB);
-    }
-}
-
-static void step(struct toy *t, int adam)
-{
-    for (int i = 0; i < LAYERS && adam; i++) {
-        uint64_t scratch;
-        if (!t->state[2 * i])
-            for (int k = 0; k < 2; k++) t->state[2 * i + k] = take(t, MAIN, size_of(i));
-        scratch = take(t, MAIN, size_of(i));
-        give(t, MAIN, scratch, size_of(i));
-    }
-}
-
-static void zero_grad(struct toy *t)
-{
-    for (int i = 0; i < LAYERS; i++) {
-        if (t->gradient[i]) give(t, MAIN, t->gradient[i], size_of(i));
-        t->gradient[i] = 0;
-    }
-}
-
 static void finish_toy(struct toy *t, enum vs_writer_end how)
 {
     vs_log_writer_close(t->w, how);
@@ -112,19 +32,17 @@ static void finish_toy(struct toy *t, enum vs_writer_end how)
     category_sums_are_exact(c.db);
 }
 
-#define MODEL (48 * (int64_t)MIB) /* 12 layers of 3, 4, 5 MiB */
-
 START_TEST(test_accumulation_is_one_iteration)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 4; it++) {
         for (int micro = 0; micro < 3; micro++) {
-            forward(&t);
-            backward(&t, 0);
+            toy_forward(&t);
+            toy_backward(&t);
         }
-        step(&t, 1);
-        zero_grad(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT COUNT(*) FROM phase WHERE name = 'backward'", 12);
@@ -139,11 +57,11 @@ END_TEST
 START_TEST(test_no_sign_of_an_optimizer)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 5; it++) { /* SGD without momentum, in place; gradients stay */
-        forward(&t);
-        backward(&t, 0);
-        step(&t, 0);
+        toy_forward(&t);
+        toy_backward(&t);
+        toy_step(&t, 0);
     }
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT MAX(iteration) FROM phase", 4);
@@ -159,18 +77,18 @@ START_TEST(test_garbage_collected_in_backward)
 {
     struct toy t;
     uint64_t cycle;
-    begin_toy(&t);
-    cycle = take(&t, MAIN, 2 * MIB);
-    for (int i = 0; i < LAYERS; i++) t.parameter[i] = take(&t, MAIN, size_of(i)); /* a second model */
-    forward(&t);
-    give(&t, AUTOGRAD, cycle, 2 * MIB); /* autograd begins with it */
+    toy_begin(&t, case_writer(&c, 0));
+    cycle = toy_take(&t, MAIN, 2 * MIB);
+    for (int i = 0; i < LAYERS; i++) t.parameter[i] = toy_take(&t, MAIN, toy_size(i)); /* a second model */
+    toy_forward(&t);
+    toy_give(&t, AUTOGRAD, cycle, 2 * MIB); /* autograd begins with it */
     for (int it = 0; it < 3; it++) {
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
-        forward(&t);
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
+        toy_forward(&t);
     }
-    backward(&t, 0);
+    toy_backward(&t);
     finish_toy(&t, VS_WRITER_EXIT);
     ck_assert_int_eq(category_at_end(c.db, "backward", 1, "parameter"), 2 * MODEL);
     ck_assert_int_eq(category_at_end(c.db, "backward", 1, "optimizer_state"), 2 * MODEL);
@@ -180,15 +98,15 @@ END_TEST
 START_TEST(test_interpreter_frees_the_model_at_exit)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 2; it++) {
-        forward(&t);
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
+        toy_forward(&t);
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
-    for (int i = 0; i < LAYERS; i++) give(&t, MAIN, t.parameter[i], size_of(i));
-    for (int i = 0; i < 2 * LAYERS; i++) give(&t, MAIN, t.state[i], size_of(i / 2));
+    for (int i = 0; i < LAYERS; i++) toy_give(&t, MAIN, t.parameter[i], toy_size(i));
+    for (int i = 0; i < 2 * LAYERS; i++) toy_give(&t, MAIN, t.state[i], toy_size(i / 2));
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'parameter'", MODEL);
     ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'optimizer_state'", 2 * MODEL);
@@ -198,14 +116,14 @@ END_TEST
 START_TEST(test_killed_in_forward)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 4; it++) {
-        forward(&t);
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
+        toy_forward(&t);
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
-    forward(&t);
+    toy_forward(&t);
     finish_toy(&t, VS_WRITER_KILL);
     ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'activation' AND free_ts_ns IS NULL", LAYERS * 10 * MIB);
     ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'optimizer_state' AND free_ts_ns IS NULL", 2 * MODEL);
@@ -216,12 +134,12 @@ START_TEST(test_out_of_memory_in_the_first_forward)
 {
     struct toy t;
     struct vs_rec_oom *o;
-    begin_toy(&t);
-    forward(&t);
+    toy_begin(&t, case_writer(&c, 0));
+    toy_forward(&t);
     o = vs_log_writer_add(t.w, MAIN, VS_K_TORCH_OOM, sizeof *o, 0, 0);
     o->ts_ns = t.ts += 10;
     o->bytes = 1 << 30;
-    for (int i = 0; i < LAYERS; i++) give(&t, MAIN, t.saved[i], 10 * MIB); /* the exception lets go of them */
+    for (int i = 0; i < LAYERS; i++) toy_give(&t, MAIN, t.saved[i], 10 * MIB); /* the exception lets go of them */
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT SUM(bytes) FROM at_failure WHERE category = 'parameter'", MODEL);
     ck_sql(c.db, "SELECT SUM(bytes) FROM at_failure WHERE category = 'activation'", LAYERS * 10 * MIB);
@@ -234,12 +152,12 @@ START_TEST(test_what_is_said_wins)
     struct toy t;
     struct vs_rec_label *label;
     uint64_t range, at;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 3; it++) {
         range = vs_put_range(t.w, MAIN, "forward", 0, 0, t.ts += 10);
-        forward(&t);
+        toy_forward(&t);
         if (!it) {
-            at = take(&t, MAIN, size_of(0)); /* as large as a parameter */
+            at = toy_take(&t, MAIN, toy_size(0)); /* as large as a parameter */
             label = vs_log_writer_add(t.w, MAIN, VS_K_LABEL, sizeof *label, 0, 0);
             label->seq = vs_log_writer_seq(t.w);
             label->ts_ns = t.ts += 10;
@@ -247,14 +165,14 @@ START_TEST(test_what_is_said_wins)
             label->what = VS_LABEL_WORKSPACE;
         }
         vs_put_range_end(t.w, MAIN, range, t.ts += 10);
-        backward(&t, 0);
+        toy_backward(&t);
         range = vs_put_range(t.w, MAIN, "Optimizer.step#AdamW.step", 0, 0, t.ts += 10);
-        step(&t, 1);
+        toy_step(&t, 1);
         vs_put_range_end(t.w, MAIN, range, t.ts += 10);
-        zero_grad(&t);
+        toy_zero_grad(&t);
     }
     finish_toy(&t, VS_WRITER_EXIT);
-    ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'workspace'", (int64_t)size_of(0));
+    ck_sql(c.db, "SELECT SUM(bytes) FROM allocation WHERE category = 'workspace'", (int64_t)toy_size(0));
     ck_sql(c.db, "SELECT COUNT(*) FROM phase WHERE name IN ('forward', 'optimizer') AND origin = 'nvtx'", 6);
     ck_sql(c.db, "SELECT COUNT(*) FROM phase WHERE name IN ('forward', 'optimizer') AND origin = 'inferred'", 0);
     ck_sql(c.db, "SELECT COUNT(*) FROM phase WHERE name = 'backward' AND origin = 'inferred'", 3);
@@ -267,16 +185,16 @@ START_TEST(test_a_named_backward_is_of_its_forward)
 {
     struct toy t;
     uint64_t range;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 3; it++) {
         range = vs_put_range(t.w, MAIN, "forward", 0, 0, t.ts += 10);
-        forward(&t);
+        toy_forward(&t);
         vs_put_range_end(t.w, MAIN, range, t.ts += 10);
         range = vs_put_range(t.w, MAIN, "backward", 0, 0, t.ts += 10);
-        backward(&t, 0);
+        toy_backward(&t);
         vs_put_range_end(t.w, MAIN, range, t.ts += 10);
-        step(&t, 1);
-        zero_grad(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT COUNT(*) FROM phase f JOIN phase b ON b.iteration = f.iteration WHERE f.name = 'forward' AND"
@@ -290,20 +208,20 @@ START_TEST(test_threads_meet_in_backward)
 {
     struct toy t;
     uint64_t cycle, range, again;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 70; it++) {
-        cycle = take(&t, MAIN, 2 * MIB);
-        forward(&t);
-        again = take(&t, AUTOGRAD, 9 * MIB);
-        give(&t, MAIN, cycle, 2 * MIB);
-        give(&t, AUTOGRAD, again, 9 * MIB);
+        cycle = toy_take(&t, MAIN, 2 * MIB);
+        toy_forward(&t);
+        again = toy_take(&t, AUTOGRAD, 9 * MIB);
+        toy_give(&t, MAIN, cycle, 2 * MIB);
+        toy_give(&t, AUTOGRAD, again, 9 * MIB);
         range = vs_put_range(t.w, AUTOGRAD, "forward", 0, 0, t.ts += 10);
-        again = take(&t, AUTOGRAD, 9 * MIB);
+        again = toy_take(&t, AUTOGRAD, 9 * MIB);
         vs_put_range_end(t.w, AUTOGRAD, range, t.ts += 10);
-        give(&t, AUTOGRAD, again, 9 * MIB);
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
+        toy_give(&t, AUTOGRAD, again, 9 * MIB);
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT COUNT(*) FROM phase WHERE name = 'backward'", 70);
@@ -316,13 +234,13 @@ END_TEST
 START_TEST(test_an_evaluation_too_long_to_keep)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 3; it++) {
-        forward(&t);
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
-        for (int i = 0; i < 70000; i++) give(&t, MAIN, take(&t, MAIN, (uint64_t)(1 + (i == 40000) * 99) * MIB), (uint64_t)(1 + (i == 40000) * 99) * MIB);
+        toy_forward(&t);
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
+        for (int i = 0; i < 70000; i++) toy_give(&t, MAIN, toy_take(&t, MAIN, (uint64_t)(1 + (i == 40000) * 99) * MIB), (uint64_t)(1 + (i == 40000) * 99) * MIB);
     }
     vs_log_writer_close(t.w, VS_WRITER_EXIT);
     case_ingest(&c, c.db);
@@ -340,9 +258,9 @@ END_TEST
 START_TEST(test_a_gather_buffer_used_again)
 {
     struct toy t;
-    begin_toy(&t);
+    toy_begin(&t, case_writer(&c, 0));
     for (int it = 0; it < 3; it++) {
-        uint64_t buffer = take(&t, MAIN, 20 * MIB), id = (uint64_t)it * 2 + 1;
+        uint64_t buffer = toy_take(&t, MAIN, 20 * MIB), id = (uint64_t)it * 2 + 1;
         for (int i = 0; i < 2; i++) {
             struct vs_rec_comm *m = i + it ? NULL : vs_log_writer_add(t.w, MAIN, VS_K_COMM, sizeof *m, VS_COMM_CREATE, 0);
             if (m) *m = (struct vs_rec_comm){.h = m->h, .seq = vs_log_writer_seq(t.w), .ts_ns = t.ts, .comm = 0xc0, .nranks = 2};
@@ -354,11 +272,11 @@ START_TEST(test_a_gather_buffer_used_again)
             b->bytes = b->count = 10 * MIB;
             b->op = VS_COLL_ALL_GATHER;
         }
-        give(&t, MAIN, buffer, 20 * MIB);
-        forward(&t); /* saves pieces of 10 MiB */
-        backward(&t, 0);
-        step(&t, 1);
-        zero_grad(&t);
+        toy_give(&t, MAIN, buffer, 20 * MIB);
+        toy_forward(&t); /* saves pieces of 10 MiB */
+        toy_backward(&t);
+        toy_step(&t, 1);
+        toy_zero_grad(&t);
     }
     finish_toy(&t, VS_WRITER_EXIT);
     ck_sql(c.db, "SELECT COUNT(*) FROM allocation WHERE bytes <> 20971520 AND category LIKE 'unsharded%'", 0);
@@ -372,19 +290,19 @@ START_TEST(test_in_portions)
     struct vs_ingest *in;
     struct vs_error e;
     struct toy t;
-    begin_toy_with(&t, vs_log_writer_open(
+    toy_begin(&t, vs_log_writer_open(
                            &(struct vs_log_writer_options){.run = c.run, .memory = c.memory, .alive = true}));
     snprintf(other, sizeof other, "%s-parts", c.db);
     ck_assert_int_eq(vs_ingest_open(other, VS_INGEST_NEW, &in, &e), 0);
     for (int it = 0; it < 3; it++) {
-        forward(&t);
+        toy_forward(&t);
         vs_log_writer_flush(t.w);
         ck_assert_msg(!vs_ingest_step(in, c.run, &e), "%s", e.text);
-        backward(&t, 0);
-        step(&t, 1);
+        toy_backward(&t);
+        toy_step(&t, 1);
         vs_log_writer_flush(t.w);
         ck_assert_msg(!vs_ingest_step(in, c.run, &e), "%s", e.text);
-        zero_grad(&t);
+        toy_zero_grad(&t);
     }
     vs_log_writer_close(t.w, VS_WRITER_EXIT);
     ck_assert_msg(!vs_ingest_finish(in, c.run, 0, &e), "%s", e.text);
