@@ -64,6 +64,7 @@ SONAME_cudart := libcudart.so.13
 SONAME_cupti := libcupti.so.13
 SONAME_nccl := libnccl.so.2
 SONAME_cublas := libcublas.so.13
+SONAME_cublas_later := libcublas.so.99
 SONAME_cublasLt := libcublasLt.so.13
 SONAME_c10 := libc10.so
 SONAME_c10_cuda := libc10_cuda.so

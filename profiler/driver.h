@@ -75,10 +75,13 @@ extern __thread uint32_t vs_driver_depth __attribute__((tls_model("initial-exec"
 
 /* How much of the driver's memory calls is under way: threads inside in the low half, calls ever begun in the high half.
  * Equal at two moments, with nobody inside: nothing was taken or given back in between. */
-extern uint64_t vs_driver_calls; /* atomic */
+extern struct vs_driver_count {
+    uint64_t activity; /* atomic */
+    char rest[56];
+} __attribute__((aligned(64))) vs_driver_calls; /* a cache line of its own: launches read what would lie next to it */
 static inline uint64_t vs_driver_activity(void)
 {
-    return __atomic_load_n(&vs_driver_calls, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&vs_driver_calls.activity, __ATOMIC_SEQ_CST);
 }
 static inline uint32_t vs_activity_inside(uint64_t activity)
 {
@@ -100,13 +103,17 @@ static inline void *vs_driver_real(enum vs_hook hook)
 
 /* Values of vs_driver_depth. QUIET: the call neither takes nor gives back memory of a device. */
 enum { VS_DEPTH_NONE = 0, VS_DEPTH_COUNTED = 1, VS_DEPTH_QUIET = 2 };
+static inline bool vs_driver_may_enter(void)
+{
+    return !vs_driver_depth && !vs_marks()->own && (vs_log_active() || vs_log_wanted());
+}
 static inline bool vs_driver_enter_as(uint32_t depth)
 {
-    if (vs_driver_depth || vs_marks()->own || !(vs_log_active() || vs_log_wanted()))
+    if (!vs_driver_may_enter())
         return false;
     vs_driver_depth = depth;
     if (depth == VS_DEPTH_COUNTED)
-        __atomic_fetch_add(&vs_driver_calls, (1ull << 32) + 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&vs_driver_calls.activity, (1ull << 32) + 1, __ATOMIC_SEQ_CST);
     return true;
 }
 
@@ -227,7 +234,9 @@ static inline bool vs_measure_seen(const void *function, enum vs_measured what)
     uint64_t key = vs_seen_key(function, what);
     return __atomic_load_n(&vs_measure_seen_keys[vs_seen_place(key)], __ATOMIC_RELAXED) == key;
 }
-void vs_measure_forget(void); /* functions seen: their code goes with the context */
+void vs_measure_forget(void); /* functions seen: their code is gone, or another device has none yet */
+void vs_measure_reset(void);  /* in a forked child */
+void vs_measure_missed(int device); /* a call that was not measured, to be told */
 void vs_measure_tell(int device); /* helper thread, before a sample: that calls were not measured */
 
 /* ---- driver_pool.c ---- */

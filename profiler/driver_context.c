@@ -21,7 +21,7 @@ void vs_driver_check_epoch(void)
         __atomic_store_n(&used, 0, __ATOMIC_RELAXED);
         memset(primary, 0, sizeof primary);
         vs_driver_pool_forget();
-        vs_measure_forget();
+        vs_measure_reset();
     }
 }
 
@@ -100,7 +100,8 @@ void vs_driver_device_used(int device)
     append_device(device);
     vs_driver_check_epoch(); /* the record may be the process's first */
     __atomic_fetch_and(&described, ~bit, __ATOMIC_RELEASE);
-    __atomic_fetch_or(&used, bit, __ATOMIC_RELEASE);
+    if (__atomic_fetch_or(&used, bit, __ATOMIC_RELEASE))
+        vs_measure_forget(); /* functions seen were seen on the others */
 }
 
 /* ---- beginnings ---- */

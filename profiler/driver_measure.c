@@ -12,17 +12,24 @@
 #include "driver.h"
 
 enum { UNTOLD_MAX = VS_MAX_DEVICES };
-static uint64_t spent_ns;               /* in measuring; atomic */
-static uint64_t begun_ns;               /* first measurement; atomic */
+static uint64_t paid_ns;                /* when all measuring so far is paid for; atomic */
 static uint32_t untold[UNTOLD_MAX];     /* calls not measured since the last sample, by device; atomic */
 
-/* About 16 us a measurement. A program that makes streams in a loop is not to pay for it more than 0.5 %. */
+/* About 16 us a measurement. A program that makes streams in a loop is not to pay for it more than 0.5 %: what measuring
+ * took is paid for by 200 times as much time. On credit are 50 ms, however long nothing was measured. */
+enum { SHARE = 200, CREDIT_NS = 50000000 };
+
 static bool affordable(uint64_t now)
 {
-    uint64_t first = 0;
-    if (!__atomic_compare_exchange_n(&begun_ns, &first, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) && now > first)
-        return __atomic_load_n(&spent_ns, __ATOMIC_RELAXED) < 50000000u + (now - first) / 200;
-    return true;
+    return __atomic_load_n(&paid_ns, __ATOMIC_RELAXED) < now + (uint64_t)CREDIT_NS * SHARE;
+}
+
+static void pay(uint64_t now, uint64_t ns)
+{
+    uint64_t was = __atomic_load_n(&paid_ns, __ATOMIC_RELAXED), next;
+    do
+        next = (was > now ? was : now) + ns * SHARE;
+    while (!__atomic_compare_exchange_n(&paid_ns, &was, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 void vs_measure_begin(struct vs_measure *m, int device)
@@ -107,10 +114,16 @@ void vs_measure_end(const struct vs_measure *m, enum vs_measured what, void *con
     if (what == VS_MEASURED_CONTEXT || (known && bytes))
         append(m->device, what, context ? (uint64_t)(uintptr_t)context : current_context(), known ? bytes : 0,
                known ? flags : VS_MF_UNKNOWN, 1, asked ? &after : NULL);
-    else if (!known && (asked || !m->affordable))
-        __atomic_fetch_add(&untold[m->device], 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&spent_ns, m->cost_ns + (vs_now() - began), __ATOMIC_RELAXED);
+    else if (!known)
+        vs_measure_missed(m->device);
+    pay(began, m->cost_ns + (vs_now() - began));
     errno = saved;
+}
+
+void vs_measure_missed(int device)
+{
+    if (device >= 0 && device < VS_MAX_DEVICES && vs_config()->sample_ms)
+        __atomic_fetch_add(&untold[device], 1, __ATOMIC_RELAXED);
 }
 
 void vs_measure_tell(int device)
@@ -122,17 +135,26 @@ void vs_measure_tell(int device)
 
 /* ---- functions seen ---- */
 
-/* Open addressing; what finds no place within a few steps counts as seen. */
+/* Open addressing; what finds no place within a few steps is not measured, and counted. */
 enum { SEEN = 1 << VS_SEEN_BITS, STEPS = 8 };
 uint64_t vs_measure_seen_keys[SEEN]; /* 0: free */
 
+/* Code is loaded once per context. The quick half knows no key of several devices. */
+static uint64_t key_of(const void *function, enum vs_measured what, int *device)
+{
+    uint64_t key = vs_seen_key(function, what), devices = vs_driver_devices();
+    if (!(devices & (devices - 1))) {
+        *device = devices ? __builtin_ctzll(devices) : -1;
+        return key;
+    }
+    *device = vs_driver_current_device();
+    return key ^ (uint64_t)(*device + 2) << 56;
+}
+
 bool vs_measure_unseen(const void *function, enum vs_measured what)
 {
-    uint64_t key = vs_seen_key(function, what), at, i;
-    uint64_t devices = vs_driver_devices();
-    if (devices & (devices - 1)) /* code is loaded once per context; the quick half never knows such a key */
-        key ^= (uint64_t)(vs_driver_current_device() + 2) << 56;
-    at = vs_seen_place(key);
+    int device;
+    uint64_t key = key_of(function, what, &device), at = vs_seen_place(key), i;
     for (i = 0; i < STEPS; i++, at = (at + 1) % SEEN) {
         uint64_t found = __atomic_load_n(&vs_measure_seen_keys[at], __ATOMIC_RELAXED);
         if (found == key)
@@ -142,6 +164,7 @@ bool vs_measure_unseen(const void *function, enum vs_measured what)
         if (found == key)
             return false;
     }
+    vs_measure_missed(device);
     return false;
 }
 
@@ -151,4 +174,13 @@ void vs_measure_forget(void)
     for (i = 0; i < SEEN; i++)
         if (__atomic_load_n(&vs_measure_seen_keys[i], __ATOMIC_RELAXED))
             __atomic_store_n(&vs_measure_seen_keys[i], 0, __ATOMIC_RELAXED);
+}
+
+void vs_measure_reset(void)
+{
+    int i;
+    __atomic_store_n(&paid_ns, 0, __ATOMIC_RELAXED);
+    for (i = 0; i < VS_MAX_DEVICES; i++)
+        __atomic_store_n(&untold[i], 0, __ATOMIC_RELAXED);
+    vs_measure_forget();
 }

@@ -16,10 +16,21 @@
     vs_measure_end(&m, VS_MEASURED_##what, NULL); \
     return vs_driver_leave(result)
 
+/* Code that comes later may lie where this was: its functions are new. */
+#define UNLOADED(name, args)           \
+    VS_HOOKED(name, args);             \
+    struct vs_measure m;               \
+    vs_measure_begin(&m, VS_ON_CURRENT); \
+    int result = real args;            \
+    vs_measure_end(&m, VS_MEASURED_MODULE, NULL); \
+    if (!result)                       \
+        vs_measure_forget();           \
+    return vs_driver_leave(result)
+
 /* Code is loaded when a function is first asked about: later questions are passed on at once. */
 #define MEASURED_ONCE(name, function, args)                 \
     VS_REAL(name);                                          \
-    if (!vs_measure_unseen(function, VS_MEASURED_MODULE) || !vs_driver_enter()) \
+    if (!vs_driver_may_enter() || !vs_measure_unseen(function, VS_MEASURED_MODULE) || !vs_driver_enter()) \
         return real args;                                   \
     struct vs_measure m;                                    \
     vs_measure_begin(&m, VS_ON_CURRENT);                    \
@@ -51,7 +62,7 @@ int cuModuleLoadFatBinary(void **out, const void *image)
 
 int cuModuleUnload(void *module)
 {
-    MEASURED(cuModuleUnload, MODULE, (module));
+    UNLOADED(cuModuleUnload, (module));
 }
 
 int cuModuleGetFunction(void **out, void *module, const char *name)
@@ -83,7 +94,7 @@ int cuLibraryLoadFromFile(void **out, const char *path, int *jit, void **jit_val
 
 int cuLibraryUnload(void *library)
 {
-    MEASURED(cuLibraryUnload, MODULE, (library));
+    UNLOADED(cuLibraryUnload, (library));
 }
 
 int cuLibraryGetModule(void **out, void *library)

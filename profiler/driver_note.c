@@ -69,7 +69,7 @@ int vs_driver_leave(int result)
     if (__atomic_load_n(&orphan_count, __ATOMIC_RELAXED))
         adopt_orphans();
     if (vs_driver_depth == VS_DEPTH_COUNTED) /* not after a fork: there all calls are forgotten */
-        __atomic_fetch_sub(&vs_driver_calls, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_sub(&vs_driver_calls.activity, 1, __ATOMIC_SEQ_CST);
     vs_driver_depth = 0;
     return result;
 }
@@ -81,9 +81,10 @@ static uint8_t in_nccl(void)
 
 int vs_driver_current_device(void)
 {
-    int device = -1;
+    int device = -1, saved = errno;
     if (!vs_driver_fill() || !vs_cu.cuCtxGetDevice || vs_cu.cuCtxGetDevice(&device))
-        return -1;
+        device = -1;
+    errno = saved;
     return device;
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <link.h>
 
+#include "caller.h"
 #include "cupti.h"
 #include "driver.h"
 #include "lookup.h"
@@ -44,7 +45,7 @@ VS_HIDDEN struct vs_dlsym_answer vs_dlsym_hooked(void *handle, const char *name,
 
 /* The real dlsym takes its return address as "who asks": RTLD_NEXT and RTLD_DEFAULT mean different things for different
  * callers. So every name that cannot be ours is passed on by a jump, which leaves that address where it was.
- * Ours may be cu[A-Z]*, cup* (CUPTI) and nccl[A-Z]*. No C code runs for other names, except once. */
+ * Ours may be cu[A-Z]*, cup* (CUPTI), cub* (cuBLAS) and nccl[A-Z]*. No C code runs for other names, except once. */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl dlsym\n"
@@ -59,6 +60,8 @@ __asm__(".text\n"
         "    jne 3f\n"
         "    movzbl 2(%rsi), %eax\n"
         "    cmpb $'p', %al\n"
+        "    je 5f\n"
+        "    cmpb $'b', %al\n"
         "    je 5f\n"
         "    jmp 2f\n"
         "1:  cmpb $'n', %al\n"
@@ -164,10 +167,18 @@ static void *other_function(void *handle, const char *name, void *own)
     return name[0] == 'c' ? vs_cupti_wrapper(name, found) : found == real ? own : found;
 }
 
+/* Only our own export is looked at: it is there if the program would reach a cuBLAS without us. */
+static void *cublas_function(void *handle, const char *name, const void *own, const void *caller)
+{
+    bool real = vs_real_dlsym(RTLD_NEXT, name) || vs_lookup_near(caller, name);
+    void *found = vs_real_dlsym(handle, name);
+    return found != own || real ? found : vs_real_dlsym(RTLD_NEXT, name);
+}
+
 struct vs_dlsym_answer vs_dlsym_hooked(void *handle, const char *name, void *caller)
 {
     const struct vs_dlsym_answer pass_on = {.tail = 1};
-    bool driver = name[0] == 'c' && name[2] != 'p';
+    bool cublas = name[0] == 'c' && name[2] == 'b', driver = name[0] == 'c' && name[2] != 'p' && !cublas;
     int hook = driver ? vs_driver_hook_named(name) : -1, saved = errno;
     void *own = NULL, *self = NULL;
 
@@ -177,7 +188,9 @@ struct vs_dlsym_answer vs_dlsym_hooked(void *handle, const char *name, void *cal
         return pass_on;
     if (!driver && (!(self = self_handle()) || !(own = vs_real_dlsym(self, name))))
         return pass_on;
-    own = driver ? driver_function(handle, name, hook) : other_function(handle, name, own);
+    own = driver   ? driver_function(handle, name, hook)
+          : cublas ? cublas_function(handle, name, own, caller)
+                   : other_function(handle, name, own);
     errno = saved;
     return (struct vs_dlsym_answer){.result = own};
 }

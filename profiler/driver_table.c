@@ -16,7 +16,7 @@
 static const char *const soname = "libcuda.so.1";
 
 struct vs_cu vs_cu;
-uint64_t vs_driver_calls;
+struct vs_driver_count vs_driver_calls;
 void *vs_driver_slot[VS_NHOOKS];
 __thread uint32_t vs_driver_depth __attribute__((tls_model("initial-exec")));
 

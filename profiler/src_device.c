@@ -13,6 +13,7 @@
 #endif
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -203,12 +204,14 @@ static void ask_processes(void *handle, struct vs_device_use *use)
 
 bool vs_device_ask(int device, struct vs_device_use *use)
 {
-    int saved = errno;
+    int saved = errno, cancel;
     void *handle;
     bool known = false;
 
     if (device < 0 || device >= VS_MAX_DEVICES || __atomic_load_n(&state, __ATOMIC_ACQUIRE) != READY)
         return false;
+    /* A thread that is cancelled in NVML's ioctl would leave NVML's locks, and our counts, as they are. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     __atomic_fetch_add(&asking, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&state, __ATOMIC_SEQ_CST) == READY) {
         vs_marks()->own++;
@@ -217,6 +220,7 @@ bool vs_device_ask(int device, struct vs_device_use *use)
         vs_marks()->own--;
     }
     __atomic_fetch_sub(&asking, 1, __ATOMIC_SEQ_CST);
+    pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return known;
 }
@@ -322,8 +326,10 @@ static void look(bool last)
         return;
     if (now == CLOSED && (left || __atomic_load_n(&attached, __ATOMIC_ACQUIRE)))
         open_nvml();
-    for (; left && __atomic_load_n(&state, __ATOMIC_RELAXED) == READY; left &= left - 1)
+    __atomic_fetch_add(&asking, 1, __ATOMIC_SEQ_CST);
+    for (; left && __atomic_load_n(&state, __ATOMIC_SEQ_CST) == READY; left &= left - 1)
         sample(__builtin_ctzll(left), last, moved);
+    __atomic_fetch_sub(&asking, 1, __ATOMIC_SEQ_CST);
     seen = vs_log_seq_next();
 }
 

@@ -47,7 +47,7 @@ static void fork_child(void)
     static pid_t owner;
     if (owner && owner != getpid()) { /* calls that were under way on the parent's threads never end here */
         vs_driver_depth = 0;
-        __atomic_store_n(&vs_driver_calls, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&vs_driver_calls.activity, 0, __ATOMIC_RELAXED);
     }
     owner = getpid();
     vs_driver_check_epoch();

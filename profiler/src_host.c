@@ -177,11 +177,12 @@ void vs_host_read(const char *proc, const struct vs_host_group *group, struct vs
 
 /* ---- the source ---- */
 
+enum { LOOK_NS = 500000000 }; /* not more often: the kernel adds the numbers up over all processors */
 enum { SILENCE_NS = 2000000000 }; /* a sample at least so often, so that the last one before a kill is not old */
 static const uint64_t step = 1 << 20;
 static struct vs_host_group group;
 static struct vs_host_memory last;
-static uint64_t last_ns;
+static uint64_t last_ns, looked_ns;
 
 static void append(uint64_t now)
 {
@@ -209,6 +210,9 @@ static void look(bool always)
 {
     struct vs_host_memory m;
     uint64_t now = vs_now();
+    if (!always && now - looked_ns < LOOK_NS)
+        return;
+    looked_ns = now;
     vs_host_read("/proc", &group, &m);
     if (!always && now - last_ns < SILENCE_NS && !differs(m.rss, last.rss, step) && !differs(m.used, last.used, step) &&
         m.limit == last.limit && m.kills == last.kills && !differs(m.available, last.available, m.total / 256 + 1))
@@ -238,7 +242,7 @@ static void stop(void)
 
 static void fork_child(void)
 {
-    last_ns = 0;
+    last_ns = looked_ns = 0;
     memset(&group, 0, sizeof group);
 }
 

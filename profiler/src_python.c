@@ -44,6 +44,8 @@ static struct {
     void *(*holder)(void); /* whose thread state has the GIL; from 3.12 on: the calling thread's, if it has it */
     int (*ending)(void);
     uint64_t reported_ns;
+    uint64_t look_ns, wait_ns; /* when an interpreter is looked for again, and how long after the last time */
+    const char *off_because;   /* not yet said; atomic */
 } py;
 
 static __thread struct {
@@ -106,17 +108,31 @@ static const char *find(void)
     return NULL;
 }
 
+/* Any thread; the helper thread says it. */
 static void turn_off(const char *why)
 {
+    __atomic_store_n(&py.off_because, why, __ATOMIC_RELAXED);
     __atomic_store_n(&py.state, OFF, __ATOMIC_RELEASE);
+}
+
+static void say_why_off(void)
+{
+    const char *why = __atomic_exchange_n(&py.off_because, NULL, __ATOMIC_RELAXED);
+    if (!why) return;
     vs_say_once(VS_SAY_WARN, "no Python lines: %s", why);
     vs_log_meta("python_lines_off", why);
 }
 
+/* Programs without one are asked less and less often: after 1, 2, 4, ... 60 seconds. */
 static void look(void)
 {
+    const uint64_t second = 1000000000;
+    uint64_t now = vs_now();
     int (*initialized)(void);
     const char *problem;
+    if (now < py.look_ns) return;
+    py.wait_ns = !py.wait_ns ? second : py.wait_ns < 30 * second ? 2 * py.wait_ns : 60 * second;
+    py.look_ns = now + py.wait_ns;
     *(void **)&initialized = symbol(name_initialized);
     if (!initialized || !initialized()) return;
     if ((problem = find())) {
@@ -143,8 +159,12 @@ static void python_start(void)
 static void python_drain(void)
 {
     char text[32];
-    if (!vs_python_wanted || __atomic_load_n(&py.state, __ATOMIC_RELAXED) == OFF) return;
+    if (!vs_python_wanted) return;
     if (__atomic_load_n(&py.state, __ATOMIC_RELAXED) == NO_INTERPRETER) look();
+    if (__atomic_load_n(&py.state, __ATOMIC_ACQUIRE) == OFF) {
+        say_why_off();
+        return;
+    }
     uint64_t ns = TIMED * __atomic_load_n(&py.codes.tables->ns_timed, __ATOMIC_RELAXED);
     if (ns == py.reported_ns) return;
     py.reported_ns = ns;
@@ -158,7 +178,8 @@ static void python_fork_child(void)
     __atomic_store_n(&py.epoch, 0, __ATOMIC_RELEASE);
     py.state = NO_INTERPRETER;
     py.failures = 0;
-    py.reported_ns = 0;
+    py.reported_ns = py.look_ns = py.wait_ns = 0;
+    py.off_because = NULL;
     py.codes.tables = NULL;
     vs_python_wanted = vs_config()->python_lines;
 }

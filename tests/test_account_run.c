@@ -72,6 +72,16 @@ START_TEST(test_it_is_given_back)
 }
 END_TEST
 
+START_TEST(test_code_that_is_loaded_again)
+{
+    run("account_reload", (const char *const[]){"account_events", "reload", "50", NULL}, NULL);
+    ck_assert_int_eq(last("context"), 100 + 2 - 2 + 2);
+    ck_assert_int_eq(last("remainder"), 0);
+    ck_assert_int_eq(recording_int(&r, "SELECT SUM(bytes) FROM context_growth WHERE what = 'launch'"), 4 * MIB);
+    recording_end(&r);
+}
+END_TEST
+
 /* 300 MiB of another process come in the middle of the making of a context. */
 START_TEST(test_what_others_take_is_not_the_contexts)
 {
@@ -149,6 +159,7 @@ Suite *make_account_run_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_what_the_driver_takes_is_measured);
     tcase_add_test(t, test_it_is_given_back);
+    tcase_add_test(t, test_code_that_is_loaded_again);
     tcase_add_test(t, test_what_others_take_is_not_the_contexts);
     tcase_add_test(t, test_another_process_with_our_number);
     tcase_add_test(t, test_calls_at_the_same_time);

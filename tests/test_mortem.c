@@ -225,6 +225,38 @@ START_TEST(test_host_memory)
 }
 END_TEST
 
+/* A run folder may lie where others can write. */
+START_TEST(test_end_files_of_others)
+{
+    struct vs_run_end end = {.pid = 4242, .status = 3, .start_ns = 0, .end_ns = 5000, .oom_kills = -1};
+    char outside[4400], path[4400], name[4400];
+    FILE *f;
+    gethostname(end.host, sizeof end.host - 1);
+    torch_takes(1, 64, 0);
+    close_after(SECOND, VS_WRITER_KILL);
+    snprintf(outside, sizeof outside, "%s/outside", c.run);
+    ck_assert_ptr_nonnull(f = fopen(outside, "w"));
+    fprintf(f, "pid 4242 status 9 start_ns 0 end_ns 5000 oom_kills 7 host %s\n", end.host);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/" VS_RUN_END_PREFIX "pipe-1", c.run);
+    ck_assert_int_eq(mkfifo(path, 0600), 0); /* whoever opens it waits for ever */
+    snprintf(path, sizeof path, "%s/" VS_RUN_END_PREFIX "link-1", c.run);
+    ck_assert_int_eq(symlink(outside, path), 0); /* is not read */
+    snprintf(path, sizeof path, "%s/" VS_RUN_END_PREFIX "%s-%ld", c.run, end.host, end.pid);
+    snprintf(name, sizeof name, "%s/.new-" VS_RUN_END_PREFIX "%s-%ld", c.run, end.host, end.pid);
+    ck_assert_int_eq(symlink(outside, path) + symlink(outside, name), 0); /* are not written through */
+    ck_assert_int_eq(vs_run_end_write(c.run, &end), 0);
+    ck_assert_int_ne(access(name, F_OK), 0);
+    report();
+    ck_sql(c.db, "SELECT exit_status FROM process", 3);
+    ck_sql(c.db, "SELECT COALESCE(oom_kills, -1) FROM process", -1);
+    ck_assert_ptr_nonnull(f = fopen(outside, "r"));
+    ck_assert_int_eq(fscanf(f, "pid 4242 status %d", &end.status), 1);
+    ck_assert_int_eq(end.status, 9);
+    fclose(f);
+}
+END_TEST
+
 /* ---- several ---- */
 
 START_TEST(test_the_first_to_run_out_leads)
@@ -352,6 +384,7 @@ Suite *make_mortem_suite(void)
     tcase_add_loop_test(logs, test_who_is_dead, 0, sizeof ends / sizeof *ends);
     tcase_add_test(logs, test_killed);
     tcase_add_loop_test(logs, test_host_memory, 0, sizeof pressures / sizeof *pressures);
+    tcase_add_test(logs, test_end_files_of_others);
     tcase_add_test(logs, test_the_first_to_run_out_leads);
     suite_add_tcase(s, logs);
     tcase_add_checked_fixture(programs, cli_folder, cli_clean);

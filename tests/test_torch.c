@@ -137,20 +137,30 @@ START_TEST(test_database_has_exact_peaks)
 }
 END_TEST
 
-/* One label for each workspace and thread, however often it is handed over. */
+/* One label for each workspace and thread, and another after 1024 calls: the block may be another one by then. */
 START_TEST(test_workspaces_are_labelled)
 {
     const char *argv[] = {"cublas_oracle", NULL};
     oracle("torch_cublas", argv);
-    ck_assert_uint_eq(log_count(l, VS_K_LABEL), 2);
-    for (size_t i = 0; i < 2; i++) {
+    ck_assert_uint_eq(log_count(l, VS_K_LABEL), 4);
+    for (size_t i = 0; i < 4; i++) {
         const struct vs_rec_label *label = log_nth(l, VS_K_LABEL, i);
-        const struct vs_rec_torch *t = log_nth(l, VS_K_TORCH, i);
+        const struct vs_rec_torch *t = log_nth(l, VS_K_TORCH, i / 2);
         ck_assert_uint_eq(label->what, VS_LABEL_WORKSPACE);
         ck_assert_uint_eq(label->bytes, 33554432);
         ck_assert_uint_eq(label->address, t->address);
         ck_assert_uint_gt(label->seq, t->seq);
     }
+    done();
+}
+END_TEST
+
+/* The program checks which version each call reached. */
+START_TEST(test_each_caller_reaches_its_own_cublas)
+{
+    const char *argv[] = {"cublas_versions", NULL};
+    oracle("torch_cublas_versions", argv);
+    ck_assert_uint_eq(log_count(l, VS_K_LABEL), 1);
     done();
 }
 END_TEST
@@ -166,6 +176,7 @@ Suite *make_torch_suite(void)
     if (recording_forks_make_sense()) tcase_add_test(log, test_a_forked_child_has_its_own_log);
     tcase_add_test(log, test_threads_lose_nothing);
     tcase_add_test(log, test_workspaces_are_labelled);
+    tcase_add_test(log, test_each_caller_reaches_its_own_cublas);
     tcase_add_test(database, test_database_has_exact_peaks);
     suite_add_tcase(s, log);
     suite_add_tcase(s, database);

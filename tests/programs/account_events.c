@@ -26,6 +26,7 @@ int cuModuleLoadData(void **, const void *);
 int cuModuleGetFunction(void **, void *, const char *);
 int cuModuleUnload(void *);
 int cuLibraryLoadData(void **, const void *, int *, void **, unsigned, int *, void **, unsigned);
+int cuLibraryUnload(void *);
 int cuLibraryGetKernel(void **, void *, const char *);
 int cuKernelGetFunction(void **, void *);
 int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
@@ -88,6 +89,16 @@ static void everything(void)
     DO(cuGraphInstantiateWithFlags(&graph, context, 0));
 }
 
+/* Another library's kernel, where the last one's was. */
+static void reload(void)
+{
+    void *k = kernel("lazy");
+    launch(k);
+    DO(cuLibraryUnload(library));
+    launch(k);
+    launch(k);
+}
+
 static int other_device(void)
 {
     void *second;
@@ -142,6 +153,8 @@ int main(int argc, char **argv)
             DO(cuCtxSetLimit(0, 1024));
         else if (!strcmp(argv[i], "second"))
             other_device();
+        else if (!strcmp(argv[i], "reload"))
+            reload();
         else if (!strcmp(argv[i], "between"))
             in_between();
         else if (!strcmp(argv[i], "reset"))

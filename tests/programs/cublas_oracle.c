@@ -18,7 +18,7 @@ int cublasLtMatmul(void *p0, void *p1, void *p2, void *p3, void *p4, void *p5, v
                    void *p10, void *p11, void *p12, void *workspace, size_t bytes, void *stream);
 uint64_t fake_cublaslt_sum(void);
 
-enum { CALLS = 100, BYTES = 33554432 };
+enum { CALLS = 1100, BYTES = 33554432 };
 
 static void *word(uintptr_t n)
 {

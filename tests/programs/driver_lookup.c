@@ -54,6 +54,7 @@ static void *many(void *arg)
         CHECK(dlsym(RTLD_DEFAULT, "strlen") != NULL);
         CHECK(dlsym(RTLD_DEFAULT, "cuMemFree_v2") == NULL);
         CHECK(dlsym(RTLD_DEFAULT, "cuNoSuchThing") == NULL);
+        CHECK(dlsym(RTLD_DEFAULT, "cublasLtMatmul") == NULL && dlerror());
     }
     return arg;
 }
