@@ -59,6 +59,7 @@ enum vs_sum {
 struct vs_account_moment {
     int64_t ts_ns, used; /* used < 0: an empty place */
     bool unsettled;
+    bool untold; /* what calls took is in the remainder: their parts are told with a later sample, if at all */
     int64_t bytes[VS_NOWNERS]; /* VS_NONE: cannot be seen */
 };
 enum { VS_MOMENT_FIRST, VS_MOMENT_HIGHEST, VS_MOMENT_HIGHEST_HELD, VS_MOMENT_FAILURE, VS_MOMENT_LAST, VS_NMOMENTS };

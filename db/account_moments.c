@@ -21,6 +21,7 @@ static void fill(const struct vs_account_device *d, const struct vs_account_aske
     m->ts_ns = asked->ts_ns;
     m->used = asked->used;
     m->unsettled = asked->unsettled;
+    m->untold = d->untold != 0;
     m->bytes[VS_OWNER_FRAMEWORK_LIVE] = sum[VS_SUM_LIVE] + sum[VS_SUM_LIVE_OUT];
     m->bytes[VS_OWNER_FRAMEWORK_CACHED] = sum[VS_SUM_SEGMENTS] - sum[VS_SUM_LIVE];
     m->bytes[VS_OWNER_NCCL] = sum[VS_SUM_NCCL];
@@ -69,7 +70,8 @@ void vs_account_moment(struct vs_process *p, int device, const struct vs_account
     fill(d, asked, &m);
     for (int i = 0; i < VS_NOWNERS; i++) d->used[i] |= m.bytes[i] != 0;
     if (d->context_seen) offer(&d->special[VS_MOMENT_FIRST], &m, false);
-    if (offer(&d->special[VS_MOMENT_HIGHEST], &m, m.used > d->special[VS_MOMENT_HIGHEST].used))
+    const struct vs_account_moment *high = &d->special[VS_MOMENT_HIGHEST];
+    if (offer(&d->special[VS_MOMENT_HIGHEST], &m, m.used > high->used || (m.used == high->used && high->untold && !m.untold)))
         take_segments(p, d, device, VS_SEGMENTS_HIGHEST, m.ts_ns);
     if (offer(&d->special[VS_MOMENT_HIGHEST_HELD], &m, vs_account_held(d) > d->highest_held))
         d->highest_held = vs_account_held(d);
