@@ -73,8 +73,8 @@ static void include_first_temporaries(struct vs_passes *s, struct vs_pass *now, 
 {
     enum { FEW = 8 };
     size_t at = 0;
-    while (at < s->nearly && s->early[at] < now->forward) at++;
-    if (at > FEW && s->early[at - FEW] > not_before) not_before = s->early[at - FEW] - 1;
+    while (at < s->nallocated && s->allocated_at[at] < now->forward) at++;
+    if (at > FEW && s->allocated_at[at - FEW] > not_before) not_before = s->allocated_at[at - FEW] - 1;
     int64_t first = now->forward;
     for (const struct vs_piece *x = s->first; x; x = x->next)
         if (x->alloc_by == VS_BY_MAIN && x->alloc_ts > not_before && x->alloc_ts < first && x->free_ts > now->forward &&
@@ -117,15 +117,15 @@ static int64_t last_state(const struct vs_process *p, const struct vs_pass *now)
 static int64_t last_run(struct vs_process *p, const struct vs_pass *now)
 {
     const struct vs_passes *s = &p->passes;
-    int64_t *stays = malloc((s->nearly + 1) * sizeof *stays), barrier = 0;
+    int64_t *stays = malloc((s->nallocated + 1) * sizeof *stays), barrier = 0;
     size_t n = 0, run = 0;
     if (!stays) vs_process_check(p, -ENOMEM);
     for (const struct vs_piece *x = stays ? p->live.first : NULL; x && x->alloc_ts > now->begin; x = x->next)
-        if (counts(x) && x->alloc_by == VS_BY_MAIN && x->alloc_ts <= now->end && n < s->nearly) stays[n++] = x->alloc_ts;
-    for (size_t i = 0; i < s->nearly && n; i++) { /* the latest of stays is its first */
-        while (n && stays[n - 1] < s->early[i]) n--;
-        run = n && stays[n - 1] == s->early[i] ? run + 1 : 0;
-        if (run >= RUN) barrier = s->early[i];
+        if (counts(x) && x->alloc_by == VS_BY_MAIN && x->alloc_ts <= now->end && n < s->nallocated) stays[n++] = x->alloc_ts;
+    for (size_t i = 0; i < s->nallocated && n; i++) { /* the latest of stays is its first */
+        while (n && stays[n - 1] < s->allocated_at[i]) n--;
+        run = n && stays[n - 1] == s->allocated_at[i] ? run + 1 : 0;
+        if (run >= RUN) barrier = s->allocated_at[i];
     }
     free(stays);
     return barrier;
@@ -192,7 +192,7 @@ void vs_pass_learn(struct vs_process *p)
     find_last_matched(p);
 }
 
-static int by_time(const void *a, const void *b)
+int vs_passes_by_time(const void *a, const void *b)
 {
     const int64_t *x = a, *y = b;
     return (*x > *y) - (*x < *y);
@@ -215,16 +215,16 @@ void vs_pass_find_settled(struct vs_process *p)
         if (vs_passes_grow(&at, &room, n, sizeof *at)) break;
         at[n++] = y->alloc_ts;
     }
-    qsort(at, n, sizeof *at, by_time);
+    qsort(at, n, sizeof *at, vs_passes_by_time);
     s->settled_at = 0;
-    for (i = 0; i < s->nearly; i++) {
-        while (stays < n && at[stays] < s->early[i]) stays++; /* other threads' */
-        bool stayed = stays < n && at[stays] == s->early[i];
+    for (i = 0; i < s->nallocated; i++) {
+        while (stays < n && at[stays] < s->allocated_at[i]) stays++; /* other threads' */
+        bool stayed = stays < n && at[stays] == s->allocated_at[i];
         score += stayed ? 1 : -1;
         run = stayed ? run + 1 : 0;
         if (failed ? run < RUN : score < best) continue;
         best = score;
-        s->settled_at = s->early[i] + 1;
+        s->settled_at = s->allocated_at[i] + 1;
     }
     free(at);
 }

@@ -76,7 +76,7 @@ static struct vs_pass *under_way(struct vs_process *p)
 /* The main thread's n-th allocation since the pass began, 0: there are fewer. */
 static int64_t nth_allocation(const struct vs_passes *s, uint64_t n)
 {
-    return n < s->nearly ? s->early[n] : 0;
+    return n < s->nallocated ? s->allocated_at[n] : 0;
 }
 
 /* A pass that has no backward yet begins its forward after as many allocations as the pass before did. */
@@ -130,10 +130,10 @@ void vs_passes_before(struct vs_process *p, struct vs_piece *x, bool frees, int6
     } else if (by == VS_BY_MAIN) {
         if (s->backward) s->returned = true;
         if (s->backward && !frees) vs_passes_end(p, s->last_autograd);
-        if (!frees && s->nearly < EVENTS_MAX) {
-            int err = vs_passes_grow(&s->early, &s->early_room, s->nearly, sizeof *s->early);
+        if (!frees && s->nallocated < EVENTS_MAX) {
+            int err = vs_passes_grow(&s->allocated_at, &s->allocated_room, s->nallocated, sizeof *s->allocated_at);
             if (err) vs_process_check(p, err);
-            else s->early[s->nearly++] = ts;
+            else s->allocated_at[s->nallocated++] = ts;
         }
     }
     if (!frees) s->last_allocation = ts;
@@ -242,7 +242,7 @@ void vs_passes_end(struct vs_process *p, int64_t end)
     now->end = end;
     now[1].begin = end;
     vs_pass_place(p, now);
-    while (now->allocations < s->nearly && (!now->forward || s->early[now->allocations] < now->forward)) now->allocations++;
+    while (now->allocations < s->nallocated && (!now->forward || s->allocated_at[now->allocations] < now->forward)) now->allocations++;
     s->count++;
     s->backward = s->returned = false; /* from here on this pass is a finished one */
     vs_pass_learn(p);
@@ -250,7 +250,7 @@ void vs_passes_end(struct vs_process *p, int64_t end)
     settle_until(p, end);
     under_way(p);
     s->first_saved = s->named_forward = 0;
-    s->nearly = 0;
+    s->nallocated = 0;
 }
 
 void vs_passes_finish(struct vs_process *p)
@@ -285,7 +285,7 @@ void vs_passes_free(struct vs_process *p)
     vs_sizes_free(&s->parameters);
     vs_sizes_free(&s->gradients);
     free(s->pass);
-    free(s->early);
+    free(s->allocated_at);
     free(s->events);
     free(s->phases);
     free(s->moments);

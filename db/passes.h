@@ -89,7 +89,6 @@ struct vs_passes {
         uint32_t thread;
         uint64_t allocations;
     } counts[16];
-    uint64_t main_allocations; /* in this pass */
     int64_t last_autograd;     /* last event of autograd */
     int64_t first_saved;       /* of this pass: allocated by others than autograd, freed by it */
     int64_t last_allocation;   /* of the process */
@@ -107,8 +106,8 @@ struct vs_passes {
     uint64_t first_left;     /* by the first one */
     int64_t last_matched; /* id of the last parameter-like piece with a gradient of its size; 0: most have none */
     size_t after_matched; /* pieces like parameters after it */
-    int64_t *early; /* moments of the allocations before the first backward ends */
-    size_t nearly, early_room;
+    int64_t *allocated_at; /* moments of the main thread's allocations in this pass */
+    size_t nallocated, allocated_room;
     int64_t settled_at; /* no backward: where the program begins to work with what it has loaded; 0: not known */
     bool labels;        /* a library has said which memory is its workspace */
 
@@ -118,6 +117,7 @@ struct vs_passes {
     struct vs_live_event *events; /* of this pass, level sub */
     size_t nevents, events_room;
     int64_t cut_ts; /* up to here pieces were settled before the pass had ended: no other moments than there are */
+
     /* what it was */
     struct vs_composition *of[VS_NDEVICES]; /* by device + 1 */
     struct vs_failed *failed[VS_NDEVICES];
@@ -166,6 +166,7 @@ void vs_pass_place_last(struct vs_process *p, struct vs_pass *now);
 void vs_pass_find_step(struct vs_passes *s, struct vs_pass *now); /* by what waits: may be called for portions of it */
 void vs_pass_learn(struct vs_process *p);
 void vs_pass_find_settled(struct vs_process *p);
+int vs_passes_by_time(const void *a, const void *b); /* of two int64_t, for qsort */
 
 /* phases.c */
 void vs_phases_of_pass(struct vs_process *p, uint32_t pass); /* it has ended; what its memory was is still waiting */

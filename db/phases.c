@@ -67,12 +67,6 @@ static struct vs_live_event *events_of(struct vs_process *p, int device, size_t 
     return events;
 }
 
-static int by_moment(const void *a, const void *b)
-{
-    const int64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
 /* Moments of one device for the phases from `unplaced` to n. */
 static void place(struct vs_process *p, int device, size_t n)
 {
@@ -92,7 +86,7 @@ static void place(struct vs_process *p, int device, size_t n)
     }
     if (count) {
         memcpy(sorted, ts, 2 * count * sizeof *ts);
-        qsort(sorted, 2 * count, sizeof *sorted, by_moment);
+        qsort(sorted, 2 * count, sizeof *sorted, vs_passes_by_time);
     }
     for (i = 0; i < 2 * count; i++)
         if (vs_composition_moment(c, sorted[i]) < 0) vs_process_check(p, -ENOMEM);
