@@ -106,6 +106,8 @@ static void read_text(char *out, size_t size, const char *env)
         memcpy(out, text, strlen(text) + 1);
 }
 
+static void find_unknown(void);
+
 void vs_config_read(void)
 {
     int saved = errno;
@@ -120,6 +122,7 @@ void vs_config_read(void)
     VS_TEXT_OPTIONS(X)
 #undef X
     errno = saved;
+    find_unknown();
 }
 
 /* Letters that differ, plus the difference in length: enough to find the name a typing slip was meant for. */
@@ -171,17 +174,32 @@ static bool known(const char *name, size_t bytes, const char **nearest)
     return false;
 }
 
-static void report_unknown(void)
+/* Found in the constructor: later the program may be changing its environment on another thread. */
+static struct {
+    char name[40];
+    const char *nearest;
+} unknown[4];
+static unsigned unknown_count;
+
+static void find_unknown(void)
 {
     char **e;
-    for (e = environ; e && *e; e++) {
+    unknown_count = 0;
+    for (e = environ; e && *e && unknown_count < sizeof unknown / sizeof *unknown; e++) {
         const char *name = *e + sizeof PREFIX - 1, *equal, *nearest = "";
         if (strncmp(*e, PREFIX, sizeof PREFIX - 1) || !(equal = strchr(name, '=')))
             continue;
-        if (!known(name, (size_t)(equal - name), &nearest))
-            vs_say(VS_SAY_WARN, "unknown setting " PREFIX "%.*s; did you mean " PREFIX "%s?", (int)(equal - name), name,
-                   nearest);
+        if (known(name, (size_t)(equal - name), &nearest))
+            continue;
+        snprintf(unknown[unknown_count].name, sizeof unknown->name, "%.*s", (int)(equal - name), name);
+        unknown[unknown_count++].nearest = nearest;
     }
+}
+
+static void report_unknown(void)
+{
+    for (unsigned i = 0; i < unknown_count; i++)
+        vs_say(VS_SAY_WARN, "unknown setting " PREFIX "%s; did you mean " PREFIX "%s?", unknown[i].name, unknown[i].nearest);
 }
 
 const char *vs_config_trace_name(void)
