@@ -143,7 +143,7 @@ $(O)/obj/profiler/%.o: FLAGS = $(LIB_FLAGS)
 # Our dlsym answers a sanitizer's own start-up, before its shadow memory exists.
 $(O)/obj/profiler/driver_proc.o $(O)/obj/profiler/lookup.o: override SANFLAGS :=
 # They read wherever an interpreter's pointers lead, which a sanitizer would take for a mistake.
-$(patsubst %,$(O)/obj/profiler/%.o,py_walk py_code py_read src_python): override SANFLAGS :=
+$(patsubst %,$(O)/obj/profiler/%.o,py_walk py_code py_read py_text py_table src_python): override SANFLAGS :=
 $(O)/obj/kernels/%.o: FLAGS = -O3 -fPIC $(OPENMP)
 # Without OpenMP they have one thread: nothing for ThreadSanitizer to see, at ten times the time.
 $(if $(filter thread,$(SAN)),$(eval $(O)/obj/kernels/%.o: override SANFLAGS :=))
