@@ -46,7 +46,8 @@ PROFILER_OBJ := $(call objs,profiler)
 TOOL_OBJ := $(call objs,cli db exporters viz)
 WORK_OBJ := $(call objs,kernels workloads)
 TEST_OBJ := $(call objs,tests)
-CUDA_OBJ := $(patsubst %.cu,$(O)/obj/%.cu.o,$(wildcard kernels/*.cu))
+CUDA_OBJ := $(patsubst %.cu,$(O)/obj/%.cu.o,$(wildcard kernels/*.cu)) \
+            $(if $(CUDNN_INC),$(patsubst %.cpp,$(O)/obj/%.cpp.o,$(wildcard kernels/*.cpp)))
 FAKE_SRC := $(wildcard tests/fake/*.c)
 PROGRAMS := $(patsubst tests/programs/%.c,$(O)/tests/programs/%,$(wildcard tests/programs/*.c))
 BENCHES := $(patsubst bench/%.c,$(O)/bench/%,$(wildcard bench/*.c))
@@ -92,9 +93,10 @@ $(WORKLOAD): $(WORK_OBJ)
 	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) $(GOMP) -lm -ldl -lpthread
 
 # The only thing that links CUDA. The workload opens it when there is a GPU; cudart is inside, cuBLAS is found at run time.
-$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(O)/obj/kernels/norms_args.o
+$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(O)/obj/kernels/norms_args.o $(O)/obj/kernels/train.o kernels/exports.map
 	$(call say,NVLD,$@)
-	$(Q)mkdir -p $(@D) && $(NVCC) -shared -o $@ $^ -L$(CUDA_LIB) -lcublas -Xlinker -z,defs,-rpath,$(abspath $(CUDA_LIB)),-rpath,/usr/local/cuda/lib64
+	$(Q)mkdir -p $(@D) && $(NVCC) -shared -o $@ $(filter %.o,$^) -L$(CUDA_LIB) -lcublas -ldl \
+	  -Xlinker -z,defs,--version-script=kernels/exports.map,-rpath,$(abspath $(CUDA_LIB)),-rpath,/usr/local/cuda/lib64
 
 # Archives: tests link the functions they name, no main and no recorder: -lc first, or dlsym would come from there.
 $(O)/lib/tool.a: $(filter-out $(O)/obj/cli/main.o,$(TOOL_OBJ)) $(filter-out $(O)/obj/workloads/main.o,$(WORK_OBJ))
@@ -159,6 +161,11 @@ $(O)/obj/%.cu.o: %.cu
 	$(call say,NVCC,$<)
 	$(Q)mkdir -p $(@D) && $(NVCC) -std=c++17 -O3 -lineinfo $(GENCODE) -I. -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror \
 	  -MMD -MF $(@:.o=.d) -c -o $@ $<
+# What uses cuDNN, by NVIDIA's frontend: half a minute of plain C++. -MD: the frontend's headers change when its pin does.
+$(O)/obj/%.cpp.o: %.cpp
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O1 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -DCUDNN_FRONTEND_SKIP_JSON_LIB \
+	  -DNV_CUDNN_FRONTEND_DISABLE_LOGGING -I. $(addprefix -isystem ,$(CUDA_INC) $(CUDNN_INC)) -MD -MP -c -o $@ $<
 # Text that travels inside the binary, by .incbin, which dependency files do not see.
 $(O)/obj/db/schema.o: $(wildcard db/*.sql)
 $(O)/obj/viz/gnuplot.o: $(wildcard viz/*.gp)

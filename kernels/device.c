@@ -128,6 +128,7 @@ const struct vs_device *vs_device_cpu(void)
         .ceiling = cpu_ceiling,
         .norms = vs_norms_cpu,
         .layer_norms = &vs_layer_norms_cpu,
+        .train = &vs_train_cpu,
         .calibrate = cpu_calibrate,
         .choice = vs_cpu_choice,
         .last_error = cpu_last_error,

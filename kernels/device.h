@@ -16,12 +16,13 @@
 
 #include "kernels/layer_norms.h"
 #include "kernels/norms.h"
+#include "kernels/train.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define VS_DEVICE_VERSION 2 /* of the table; the library and the program are built together, but may not be installed so */
+#define VS_DEVICE_VERSION 3 /* of the table; the library and the program are built together, but may not be installed so */
 
 struct vs_device {
     int version;
@@ -54,6 +55,7 @@ struct vs_device {
 
     const struct vs_norms_algorithm *(*norms)(const char *name); /* NULL: none of that name */
     const struct vs_layer_norms *layer_norms;
+    const struct vs_train_ops *train;
     /* Measures once, into the context, what `auto` decides by; `auto` before it uses figures of one known machine. */
     int (*calibrate)(void *context, enum vs_norms_dtype dtype);
     /* What `auto` runs this layer with here, and what it expects, in ms, of gram, direct and materialize (infinite: cannot);

@@ -247,7 +247,7 @@ static const vs_device cuda_device = {
     VS_DEVICE_VERSION, "cuda",       cuda_open,     cuda_close,       cuda_describe,       cuda_alloc,
     cuda_release,      cuda_free_bytes, cuda_clear, cuda_upload,      cuda_download,       cuda_wait,
     cuda_start,        cuda_stop,    cuda_capture,  cuda_captured,    cuda_replay,         cuda_forget,
-    vs_cuda_ceiling,   cuda_norms,   &vs_layer_norms_cuda, vs_cuda_calibrate, vs_cuda_choice, cuda_last_error};
+    vs_cuda_ceiling,   cuda_norms,   &vs_layer_norms_cuda, &vs_train_cuda, vs_cuda_calibrate, vs_cuda_choice, cuda_last_error};
 
 extern "C" __attribute__((visibility("default"))) const struct vs_device *vs_kernels_cuda(char *why, size_t bytes)
 {

@@ -65,14 +65,14 @@ __device__ inline double square(__nv_bfloat16 value)
     return square(static_cast<double>(__bfloat162float(value)));
 }
 
-/* Samples lie one after the other: one of odd length makes the next begin anywhere, so the ends are read singly. */
+/* Samples lie `stride` elements apart: an odd one makes the next begin anywhere, so the ends are read singly. */
 template <class E>
 __global__ void __launch_bounds__(VS_SUM_THREADS)
-    kernel(const E *S, size_t elements, size_t count, double *partial)
+    kernel(const E *S, size_t elements, size_t stride, size_t count, double *partial)
 {
     __shared__ double shared[VS_SUM_THREADS];
     constexpr size_t WIDE = 16 / sizeof(E);
-    const E *mine = S + blockIdx.x / count * elements;
+    const E *mine = S + blockIdx.x / count * stride;
     size_t slice = blockIdx.x % count, head = (16 - reinterpret_cast<uintptr_t>(mine) % 16) % 16 / sizeof(E);
     if (head > elements) head = elements;
     size_t groups = (elements - head) / WIDE, step = count * VS_SUM_THREADS;
@@ -102,7 +102,7 @@ int run(const E *S, size_t B, size_t elements, double *partial, double *n, cudaS
 {
     size_t count = slices(elements);
     int err = vs_cuda_launch("sum of squares", kernel<E>, static_cast<unsigned>(B * count), VS_SUM_THREADS, 0, stream,
-                          S, elements, count, partial);
+                          S, elements, elements, count, partial);
     return err ? err : vs_cuda_sum_partials(partial, B, count, n, stream);
 }
 

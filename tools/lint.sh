@@ -32,7 +32,7 @@ may_include() { # folder -> the folders it may include from, as a pattern over t
 directions() {
     for folder in workloads kernels profiler cli exporters viz db; do
         pattern=$(may_include "$folder")
-        grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' "$folder"/*.[ch] "$folder"/*.cu "$folder"/*.cuh 2>/dev/null |
+        grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' "$folder"/*.[ch] "$folder"/*.cu "$folder"/*.cuh "$folder"/*.cpp 2>/dev/null |
             while IFS= read -r line; do
                 path=${line#*\"}
                 path=${path%%\"*}
@@ -50,7 +50,7 @@ directions() {
 fail 'includes against the directions of the design' "$(directions 2>/dev/null)"
 
 # ---- every file: license first, purpose, and a length one can read ----
-files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cu' '*.cuh' '*.sh' '.ci/*' Makefile | grep -v '^\.probe/')
+files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cu' '*.cuh' '*.cpp' '*.sh' '.ci/*' Makefile | grep -v '^\.probe/')
 heads() { # record.h is one vocabulary, kept in one file
     for file in $files; do
         [ -f "$file" ] || continue

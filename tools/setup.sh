@@ -135,7 +135,8 @@ sudo apt-get install -y python3-pip    (or: sudo dnf install -y python3-pip)"; r
         --require-hashes -r "$tmp/pins" -d "$tmp/whl" >&2; then
         for whl in "$tmp"/whl/*.whl; do python3 -m zipfile -e "$whl" "$tmp/out"; done
         mkdir -p "$wheels"
-        for part in "$tmp"/out/nvidia/*/; do cp -r "$part." "$wheels/"; done
+        for part in "$tmp"/out/nvidia/*/; do if [ -d "$part" ]; then cp -r "$part." "$wheels/"; fi; done
+        if [ -d "$tmp/out/include" ]; then mkdir -p "$wheels/$1" && cp -r "$tmp/out/include" "$wheels/$1/"; fi
         lay_out
         : >"$wheels/.$1"
         rm -rf "$tmp"
@@ -149,7 +150,7 @@ lay_out() { # wheels drop the executable bits and the links that linking needs
     for lib in "$wheels"/lib/lib*.so.*; do
         [ -e "$lib" ] && ln -sf "${lib##*/}" "${lib%%.so.*}.so"
     done
-    [ -e "$wheels/lib64" ] || ln -s lib "$wheels/lib64"
+    [ -e "$wheels/lib64" ] || [ ! -d "$wheels/lib" ] || ln -s lib "$wheels/lib64"
 }
 toolkit() { # the installed toolkit's folder, or nothing
     case $from in
@@ -205,6 +206,21 @@ this machine reach PyPI"
     fi
 }
 
+cudnn_step() { # headers of cuDNN, which is loaded at run time, and NVIDIA's frontend to it
+    cudnn=''
+    [ -n "$nvcc" ] || return 0
+    for dir in $inc /usr/include /usr/include/*-linux-gnu /usr/local/include; do [ -e "$dir/cudnn_graph.h" ] && break; done
+    if [ ! -e "$dir/cudnn_graph.h" ]; then # cuDNN 9
+        note "no cuDNN 9: its headers are not here; bfloat16 attention is made of cuBLAS products"
+    elif newer "$wheels/.frontend-failed" "$pins" || ! fetch frontend; then
+        mkdir -p "$wheels"
+        [ "${SETUP:-1}" = 0 ] || : >"$wheels/.frontend-failed"
+        note "no cuDNN: its frontend could not be fetched (to try again: rm $wheels/.frontend-failed)"
+    else
+        cudnn="$wheels/frontend/include $dir"
+    fi
+}
+
 # ---- what was found ----
 write_config() {
     sqlite=-lsqlite3
@@ -216,6 +232,7 @@ write_config() {
 CUDA_INC := $(for dir in $inc; do case $dir in /usr/include | /usr/local/include) ;; *) printf '%s ' "$dir" ;; esac; done)
 NVCC := $nvcc
 CUDA_LIB := $lib
+CUDNN_INC := $cudnn
 SQLITE_LIBS := $sqlite
 CHECK_LIBS := $check -pthread
 END
@@ -234,4 +251,5 @@ if have flock; then # two makes at once must not fetch twice
     flock 9
 fi
 cuda_step
+cudnn_step
 write_config
