@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void report(const void *data, size_t bytes, const char *name)
+void vs_buffer_name(const void *data, size_t bytes, const char *name)
 {
     nvtxMemVirtualRangeDesc_t range = {.size = bytes, .ptr = data};
     nvtxMemRegionsRegisterBatch_t batch = {
@@ -41,7 +41,7 @@ static void report(const void *data, size_t bytes, const char *name)
     nvtxMemRegionsName(NULL, &names);
 }
 
-static void withdraw(const void *data)
+void vs_buffer_unname(const void *data)
 {
     nvtxMemRegionRef_t region = {.pointer = data};
     nvtxMemRegionsUnregisterBatch_t batch = {
@@ -55,6 +55,28 @@ static void withdraw(const void *data)
     nvtxMemRegionsUnregister(NULL, &batch);
 }
 
+/* The handle is the address. */
+void vs_buffer_heap(const void *data, size_t bytes)
+{
+    nvtxMemVirtualRangeDesc_t range = {.size = bytes, .ptr = data};
+    nvtxMemHeapDesc_t heap;
+    memset(&heap, 0, sizeof heap);
+    heap.extCompatID = NVTX_EXT_COMPATID_MEM;
+    heap.structSize = sizeof heap;
+    heap.usage = NVTX_MEM_HEAP_USAGE_TYPE_SUB_ALLOCATOR;
+    heap.type = NVTX_MEM_TYPE_VIRTUAL_ADDRESS;
+    heap.typeSpecificDescSize = sizeof range;
+    heap.typeSpecificDesc = &range;
+    heap.messageType = NVTX_MESSAGE_TYPE_ASCII;
+    heap.message.ascii = "arena";
+    nvtxMemHeapRegister(NULL, &heap);
+}
+
+void vs_buffer_unheap(const void *data)
+{
+    nvtxMemHeapUnregister(NULL, (nvtxMemHeapHandle_t)(uintptr_t)data); // NOLINT(performance-no-int-to-ptr): an address
+}
+
 int vs_buffer_take(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name)
 {
     memset(memory, 0, sizeof *memory);
@@ -66,14 +88,14 @@ int vs_buffer_take(struct vs_buffer *memory, const struct vs_device *device, siz
     }
     memory->bytes = bytes;
     memory->device = device;
-    report(memory->data, bytes, name);
+    vs_buffer_name(memory->data, bytes, name);
     return 0;
 }
 
 void vs_buffer_give(struct vs_buffer *memory)
 {
     if (!memory->data) return;
-    withdraw(memory->data);
+    vs_buffer_unname(memory->data);
     memory->device->release(memory->data);
     memory->data = NULL;
 }

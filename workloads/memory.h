@@ -34,6 +34,13 @@ int vs_buffer_take(struct vs_buffer *memory, const struct vs_device *device, siz
 int vs_buffer_ask(struct vs_buffer *memory, const struct vs_device *device, size_t bytes, const char *name, char *why,
                   size_t why_bytes);
 void vs_buffer_give(struct vs_buffer *memory); /* nothing taken: fine */
+/* A piece of a larger buffer gets and loses its name: for memory that is cut up by its owner. */
+void vs_buffer_name(const void *data, size_t bytes, const char *name);
+void vs_buffer_unname(const void *data);
+/* Host memory whose pieces get names: a recorder then takes it for what is held, and them for parts of it. What the driver gave is
+ * known to be held without that. */
+void vs_buffer_heap(const void *data, size_t bytes);
+void vs_buffer_unheap(const void *data);
 /* "1.5 GiB". Returns text. */
 const char *vs_buffer_text(size_t size, char *text, size_t bytes);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workloads/device_choice.h"
 #include "workloads/norm_run.h"
 #include "workloads/norm_settings.h"
 #include "workloads/norm_table.h"
@@ -26,20 +27,6 @@ struct bench {
     double ceiling;
     unsigned rows, wrong;
 };
-
-static const struct vs_device *choose(const char *wanted)
-{
-    char why[512] = "";
-    if (!strcmp(wanted, "cpu")) return vs_device_cpu();
-    const struct vs_device *device = vs_device_cuda(why, sizeof why);
-    if (device) return device;
-    if (!strcmp(wanted, "cuda")) {
-        fprintf(stderr, "norms: --device cuda: %s\n", why);
-        return NULL;
-    }
-    fprintf(stderr, "norms: running on the CPU: %s\n", why);
-    return vs_device_cpu();
-}
 
 /* 0, or 1 when results cannot be written any more. */
 static int give(struct bench *b, const struct vs_norm_list *list, const struct vs_norm_how *how,
@@ -144,7 +131,7 @@ int vs_workload_norms(int argc, char **argv)
     struct bench b = {.settings = &s};
     int err = vs_norm_settings_parse(&s, argc, argv);
     if (err) return err == 1 ? 0 : err;
-    b.device = choose(s.device);
+    b.device = vs_device_choose("norms", s.device);
     if (!b.device) return 1;
     mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
     err = vs_norm_settings_complete(&s, b.device);

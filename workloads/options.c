@@ -65,11 +65,12 @@ static bool parse_size(const char *text, char **end, size_t *out)
     return true;
 }
 
-static bool parse_number(const char *text, double *out)
+static bool parse_number(const char *text, bool zero, double *out)
 {
     char *end;
     double v = strtod(text, &end);
-    if (*text == 0 || strspn(text, "0123456789.eE-") != strlen(text) || *end || !isfinite(v) || v <= 0) return false;
+    if (*text == 0 || strspn(text, "0123456789.eE-") != strlen(text) || *end || !isfinite(v)) return false;
+    if (zero ? v < 0 : v <= 0) return false;
     *out = v;
     return true;
 }
@@ -107,7 +108,8 @@ static bool set(const struct vs_option *o, const char *value)
     switch (o->kind) {
     case VS_OPTION_FLAG: *(bool *)o->target = true; return true;
     case VS_OPTION_COUNT: return parse_size(value, &end, o->target) && !*end;
-    case VS_OPTION_NUMBER: return parse_number(value, o->target);
+    case VS_OPTION_NUMBER: return parse_number(value, false, o->target);
+    case VS_OPTION_AMOUNT: return parse_number(value, true, o->target);
     case VS_OPTION_SIZES: return parse_sizes(value, o->target);
     case VS_OPTION_TEXT: *(const char **)o->target = value; return true;
     case VS_OPTION_TEXTS: return parse_texts(value, o->target);
@@ -135,6 +137,8 @@ static int parse_one(const struct vs_option *table, int argc, char **argv, int *
         return 2;
     }
     snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word - 2) : (int)sizeof name, word + 2);
+    for (char *c = name; *c; c++)
+        if (*c == '_') *c = '-';
     const struct vs_option *o = table;
     while (o->name && strcmp(o->name, name)) o++;
     if (!o->name) return unknown(table, argv[0], name);

@@ -34,6 +34,7 @@ enum vs_option_kind {
     VS_OPTION_FLAG,   /* bool */
     VS_OPTION_COUNT,  /* size_t */
     VS_OPTION_NUMBER, /* double, finite and above 0 */
+    VS_OPTION_AMOUNT, /* double, finite, 0 or above */
     VS_OPTION_SIZES,  /* struct vs_sizes: whole numbers with commas between them */
     VS_OPTION_TEXT,   /* const char * */
     VS_OPTION_TEXTS   /* struct vs_texts: words with commas between them */
@@ -47,7 +48,8 @@ struct vs_option {
     const char *help;
 };
 
-/* 0: go on. 1: help was asked for and printed. 2: wrong, said so. Targets keep their value when not named. */
+/* 0: go on. 1: help was asked for and printed. 2: wrong, said so. Targets keep their value when not named. The dashes inside a
+ * name may be underscores. */
 int vs_options_parse(const struct vs_option *table, int argc, char **argv, const char *what);
 
 /* A word of the user's as an error message may show it: what cannot be printed as \xNN. Returns text. */

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * train_result.c: the results as JSON and as lines. It measures nothing.
+ */
+#include "workloads/train_result.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "workloads/memory.h"
+
+/* Text of a user's or a device's: bytes below 32, quotes and all that is not ASCII are escaped. */
+static void text(FILE *f, const char *key, const char *value)
+{
+    fprintf(f, "\"%s\": \"", key);
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        else if (c < 0x20 || c > 0x7e) fprintf(f, "\\u%04x", c);
+        else fputc(c, f);
+    }
+    fputc('"', f);
+}
+
+static void number(FILE *f, double v) /* JSON has no NaN */
+{
+    if (isfinite(v)) fprintf(f, "%.17g", v);
+    else fprintf(f, "null");
+}
+
+static void named(FILE *f, const char *key, double v)
+{
+    fprintf(f, ", \"%s\": ", key);
+    number(f, v);
+}
+
+static void numbers(FILE *f, const char *key, const double *v, size_t count)
+{
+    fprintf(f, ",\n \"%s\": [", key);
+    for (size_t i = 0; i < count; i++) {
+        if (i) fprintf(f, ", ");
+        number(f, v[i]);
+    }
+    fprintf(f, "]");
+}
+
+double vs_train_average(const double *values, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += values[i];
+    return sum / (double)count;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double vs_train_median(const double *values, size_t count)
+{
+    double *sorted = malloc(count * sizeof *sorted), median = (double)NAN;
+    if (sorted && count) {
+        memcpy(sorted, values, count * sizeof *sorted);
+        qsort(sorted, count, sizeof *sorted, ascending);
+        median = (sorted[count / 2] + sorted[(count - 1) / 2]) / 2;
+    }
+    free(sorted);
+    return median;
+}
+
+static double least(const double *values, size_t count)
+{
+    double low = values[0];
+    for (size_t i = 1; i < count; i++) low = fmin(low, values[i]);
+    return low;
+}
+
+static void write_config(FILE *f, const struct vs_train_options *o)
+{
+    const struct vs_train_settings *s = &o->train;
+    const struct vs_train_model *m = &s->model;
+    fprintf(f, ",\n \"config\": {");
+    if (m->preset) text(f, "preset", m->preset);
+    else fprintf(f, "\"preset\": null");
+    fprintf(f, ", \"vocab_size\": %zu, \"hidden_dim\": %zu, \"num_layers\": %zu, \"num_heads\": %zu, \"num_kv_heads\": %zu", m->V, m->h,
+            m->L, m->heads, m->kv_heads);
+    fprintf(f, ", \"ffn_dim\": %zu, \"seq_len\": %zu, \"batch_size\": %zu, \"num_iter\": %zu, \"warmup_iter\": %zu", m->ffn, m->T, m->B,
+            o->iterations, o->warm_up);
+    named(f, "learning_rate", s->rate);
+    named(f, "weight_decay", s->weight_decay);
+    named(f, "max_grad_norm", s->bound);
+    named(f, "noise_multiplier", s->noise);
+    if (s->budget_bytes) fprintf(f, ", \"memory_budget_mb\": %zu}", s->budget_bytes >> 20);
+    else fprintf(f, ", \"memory_budget_mb\": null}");
+}
+
+static const char *action_name(unsigned action)
+{
+    return action & VS_DO_STORE ? "store" : action & VS_DO_KEEP ? "book_keeping" : action & VS_DO_NORM ? "norm" : "gradient";
+}
+
+static void write_plan(FILE *f, const struct vs_trainer *t)
+{
+    const char *separator = "";
+    fprintf(f, ",\n \"plan\": [");
+    for (int i = 0; i < VS_TRAIN_MATRICES; i++) {
+        size_t count = 0;
+        for (size_t u = 0; u < t->layout.units; u++) count += vs_train_unit_of(&t->layout, u)->tensor[i].rows > 0;
+        if (!count) continue;
+        fprintf(f, "%s{", separator);
+        text(f, "layers", vs_train_tensor_name((enum vs_train_tensor)i));
+        fprintf(f, ", \"action\": \"%s\", \"norm\": \"%s\", \"count\": %zu}", action_name(t->plan.action[i]),
+                t->plan.action[i] & VS_DO_NORM ? t->plan.norm : "", count);
+        separator = ", ";
+    }
+    fprintf(f, "]");
+}
+
+static void write_arena(FILE *f, const struct vs_train_result *r)
+{
+    const struct vs_trainer *t = r->trainer;
+    fprintf(f, ",\n \"arena\": {\"capacity_bytes\": %zu, \"predicted_peak_bytes\": %zu, \"peak_bytes\": %zu}",
+            t->arena.planning ? t->arena.high : t->arena.capacity, r->planned_peak, t->arena.planning ? 0 : t->arena.peak);
+    fprintf(f, ",\n \"snapshots\": [");
+    for (size_t i = 0; i < r->moments_count; i++)
+        fprintf(f, "%s\n  {\"name\": \"%s\", \"arena_bytes\": %zu, \"ts_ns\": %lld}", i ? "," : "", r->moments[i].name,
+                r->moments[i].arena_bytes, r->moments[i].ts_ns);
+    fprintf(f, "]");
+}
+
+static void write_trainer(FILE *f, const struct vs_train_result *r)
+{
+    const struct vs_trainer *t = r->trainer;
+    struct vs_train_attention a;
+    vs_train_attention_of(t, t->settings.model.B, &(struct vs_train_block){0}, &a);
+    fprintf(f, ",\n \"semantics\": \"%s\", \"parameters\": %zu, ", vs_train_semantics_name(t->plan.semantics), t->layout.parameters);
+    text(f, "attention_by", t->device->train->attention_by(&t->on, &a));
+    write_plan(f, t);
+    write_arena(f, r);
+}
+
+static void write_steps(FILE *f, const struct vs_train_result *r)
+{
+    fprintf(f, ",\n \"first_time_ms\": ");
+    number(f, r->first_ms);
+    named(f, "avg_time_ms", vs_train_average(r->times_ms, r->steps));
+    named(f, "median_time_ms", vs_train_median(r->times_ms, r->steps));
+    named(f, "min_time_ms", least(r->times_ms, r->steps));
+    numbers(f, "times_ms", r->times_ms, r->steps);
+    numbers(f, "losses", r->losses, r->steps);
+}
+
+static void write_norms(FILE *f, const struct vs_train_result *r)
+{
+    size_t B = r->options->train.model.B;
+    if (!r->norms) return;
+    numbers(f, "sample_norms", r->norms, B);
+    fprintf(f, ",\n \"clip_coefficients\": [");
+    for (size_t b = 0; b < B; b++) {
+        if (b) fprintf(f, ", ");
+        number(f, (double)r->coefficients[b]);
+    }
+    fprintf(f, "]");
+}
+
+static void write_check(FILE *f, const struct vs_train_errors *e)
+{
+    fprintf(f, ",\n \"check\": {\"norms\": ");
+    number(f, e->norms);
+    named(f, "gradients", e->gradients);
+    named(f, "weights", e->weights);
+    named(f, "clipped", e->clipped);
+    named(f, "bound", e->bound);
+    named(f, "tolerance", e->tolerance);
+    fprintf(f, "}");
+}
+
+static void write_all(FILE *f, const struct vs_train_result *r)
+{
+    const struct vs_train_options *o = r->options;
+    fprintf(f, "{");
+    text(f, "experiment", o->experiment);
+    fprintf(f, ", \"status\": \"%s\", ", *r->reason ? "failed" : "ok");
+    text(f, "reason", r->reason);
+    fprintf(f, ",\n \"mode\": \"%s\", \"norms_only\": %s, ", vs_train_mode_name(o->train.mode), o->train.norms_only ? "true" : "false");
+    text(f, "device", r->device_kind);
+    fprintf(f, ", ");
+    text(f, "device_name", r->device_name);
+    fprintf(f, ", \"dtype\": \"%s\", \"optimizer\": \"%s\", \"seed\": %llu, \"pid\": %d", vs_train_dtype_name(o->train.dtype),
+            vs_train_optimizer_name(o->train.optimizer), (unsigned long long)o->train.seed, (int)getpid());
+    write_config(f, o);
+    if (r->trainer) write_trainer(f, r);
+    if (r->steps) write_steps(f, r);
+    if (r->steps || r->checked) write_norms(f, r);
+    if (r->checked) write_check(f, &r->errors);
+    fprintf(f, "}\n");
+}
+
+int vs_train_result_write(const struct vs_train_result *r, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f) {
+        int err = -errno;
+        if (fd >= 0) close(fd);
+        return err;
+    }
+    write_all(f, r);
+    int bad = ferror(f);
+    if (fclose(f) || bad) return -EIO;
+    return 0;
+}
+
+void vs_train_result_show(const struct vs_train_result *r)
+{
+    const struct vs_trainer *t = r->trainer;
+    char peak[32], arena[32];
+    if (!r->steps) return;
+    printf("%s, %s, %s, %zu weights: %.2f ms a step (median of %zu; least %.2f), loss %.4f\n", r->options->experiment,
+           vs_train_semantics_name(t->plan.semantics), vs_train_dtype_name(t->on.dtype), t->layout.parameters,
+           vs_train_median(r->times_ms, r->steps), r->steps, least(r->times_ms, r->steps), r->losses[r->steps - 1]);
+    printf("tensors at most %s, in an arena of %s\n", vs_buffer_text(t->arena.peak, peak, sizeof peak),
+           vs_buffer_text(t->arena.capacity, arena, sizeof arena));
+    if (r->norms) {
+        printf("norms of the last samples:");
+        for (size_t b = 0; b < t->settings.model.B && b < 8; b++) printf(" %.4g (%.3g)", r->norms[b], (double)r->coefficients[b]);
+        printf("\n");
+    }
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer.h: one model in training on one device: its memory, its forward and backward passes, and one step of every mode. It
+ * prints nothing and reads no option.
+ *
+ * Memory is one arena (arena.h). A trainer is opened twice: once planning, when every call goes the same way but nothing runs and
+ * no memory exists, which says exactly how much is needed; then in earnest.
+ *
+ * Privacy unit: a sample (sequence). Sums of per-sample losses are propagated, and divided by B in the optimizer alone. n_b is
+ * summed over all weights; c_b as in kernels/train.h; the update is (sum_b c_b g_b + sigma C z) / B.
+ *
+ * Ownership: vs_trainer_close gives everything back and accepts a trainer that failed to open. Threading: one thread.
+ * Errors: 0 or -errno; the device's last_error says more.
+ */
+#ifndef VS_WORKLOADS_TRAINER_H
+#define VS_WORKLOADS_TRAINER_H
+
+#include "kernels/device.h"
+#include "workloads/arena.h"
+#include "workloads/train_model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How clipped gradients come about. X(id, what it is) */
+#define VS_TRAIN_SEMANTICS(X)                                                                                          \
+    X(non_private, "one backward pass, nothing clipped")                                                               \
+    X(explicit, "the gradient of every sample is kept, then weighted")                                                 \
+    X(two_pass, "a backward pass for the norms, a second one of the weighted loss")                                    \
+    X(book_keeping, "one backward pass that keeps what the weighted gradients are then made of")                       \
+    X(one_pass, "one sample: its gradient is the batch's, weighted in the optimizer")                                  \
+    X(micro, "sample by sample, each gradient weighted and added")                                                     \
+    X(norms_only, "one backward pass with norms beside it; nothing clipped, no noise")
+enum vs_train_semantics {
+#define X(id, what) VS_TRAIN_##id,
+    VS_TRAIN_SEMANTICS(X)
+#undef X
+        VS_TRAIN_SEMANTICS_COUNT
+};
+const char *vs_train_semantics_name(enum vs_train_semantics s);
+
+/* The modes in the order they are shown: X(name, what one sample or more become, algorithm of norms.h for linear layers, what it
+ * is). With one sample `fuse`, `fuse_bk` and `auto` are one_pass. */
+#define VS_TRAIN_MODES(X)                                                                                              \
+    X(vanilla, non_private, "", "no privacy")                                                                          \
+    X(explicit, explicit, "", "per-sample gradients in memory")                                                        \
+    X(ghost, two_pass, "gram", "norms by Gram matrices, two backward passes")                                          \
+    X(flash, two_pass, "direct", "norms by the gradient tile by tile, two backward passes")                            \
+    X(ghost_bk, book_keeping, "gram", "norms by Gram matrices, book-keeping")                                          \
+    X(flash_bk, book_keeping, "direct", "norms by the gradient tile by tile, book-keeping")                            \
+    X(fuse, two_pass, "direct", "norm and gradient of one product: the gradient of one sample is kept, of more is not") \
+    X(fuse_bk, book_keeping, "direct", "the same with book-keeping")                                                   \
+    X(micro, micro, "", "one sample at a time")                                                                        \
+    X(auto, book_keeping, "auto", "the cheapest of all for each layer, within the memory budget")
+enum vs_train_mode {
+#define X(name, semantics, norm, what) VS_MODE_##name,
+    VS_TRAIN_MODES(X)
+#undef X
+        VS_MODE_COUNT
+};
+
+/* What is done with a tensor's gradient in a backward pass; they add up. */
+enum vs_train_action {
+    VS_DO_GRADIENT = 1, /* summed over the batch */
+    VS_DO_NORM = 2,     /* per-sample norm, without the gradient */
+    VS_DO_KEEP = 4,     /* what it is made of is kept for later */
+    VS_DO_STORE = 8     /* per-sample gradient in memory, its norm from that */
+};
+
+struct vs_train_plan {
+    enum vs_train_semantics semantics;
+    const char *norm;                      /* algorithm of norms.h; "" where none is needed */
+    unsigned action[VS_TRAIN_MATRICES];    /* of the first backward pass, by tensor */
+};
+
+struct vs_train_settings {
+    struct vs_train_model model;
+    enum vs_train_mode mode;
+    bool norms_only;
+    enum vs_train_dtype dtype;
+    enum vs_train_optimizer optimizer;
+    double rate, weight_decay, bound, noise; /* bound: C; noise: sigma */
+    uint64_t seed;
+    size_t budget_bytes; /* of the arena, for auto; 0: what is free */
+    size_t extra_bytes;  /* one more tensor */
+};
+
+struct vs_train_batch {
+    size_t B;             /* samples */
+    const int64_t *ids, *targets, *positions;
+    struct vs_train_ids all;           /* of the B samples */
+    const struct vs_train_ids *sample; /* each by itself */
+};
+
+/* Activations of a block that live from forward to backward. */
+struct vs_train_block {
+    void *x, *norm1, *stats1, *qkv, *o, *attention, *middle, *norm2, *stats2, *up;
+};
+
+/* A linear layer whose norm, or gradient, is still to be computed: samples first .. first + B - 1. */
+struct vs_train_kept {
+    size_t unit, first, B;
+    enum vs_train_tensor id;
+    unsigned action;
+    void *A, *G;
+    bool owns_A;
+};
+
+struct vs_train_weights {
+    void *weight, *working, *m, *v; /* of the whole unit; working: NULL where products read `weight` itself */
+    void *gradient;                 /* NULL: none now */
+    void *store[VS_TRAIN_MATRICES]; /* per-sample gradients, B of them, or NULL */
+    void *vectors;                  /* per-sample gradients of the vectors, or NULL */
+    unsigned written;               /* bit per tensor: `gradient` holds a sum already */
+};
+
+struct vs_trainer {
+    struct vs_train_settings settings;
+    struct vs_train_layout layout;
+    struct vs_train_plan plan;
+    const struct vs_device *device;
+    struct vs_train_on on;
+    struct vs_arena arena;
+
+    struct vs_train_weights *unit;
+    struct vs_train_block *block;
+    void *x_end, *norm_end, *stats_end; /* norm_end is x_end where there is no last norm */
+    struct vs_train_kept *kept;
+    size_t kept_count, kept_room, settled; /* kept[settled ..] have no norm yet */
+
+    void *ids_memory, *loss, *sample_loss, *n, *norm, *c, *norm_workspace, *extra;
+    size_t norm_workspace_bytes; /* most that any call asked for */
+    struct vs_train_batch batch;
+    struct vs_train_ids *sample;
+    uint64_t step;
+    void **sum;        /* by unit: of the samples so far, in micro */
+    void *embedding_G; /* kept for book-keeping: gradient of the first block's input */
+
+    /* Sees each unit's gradient as the optimizer applied it, before it goes; NULL: nobody. */
+    int (*observe)(void *state, struct vs_trainer *t, size_t unit);
+    void *observer;
+    /* Called at the named moments of a step (forward, backward, step). */
+    int (*moment)(void *state, const char *name);
+    void *moment_state;
+};
+
+/* Plans, then takes memory and makes the weights. `context` is of the device and stays the caller's. The size of the arena is known
+ * when this fails with -ENOMEM. stages: called as the trainer becomes ready, with the notes' names; NULL: nobody. */
+int vs_trainer_plan(struct vs_trainer *t, const struct vs_train_settings *settings, const struct vs_device *device, void *context);
+int vs_trainer_open(struct vs_trainer *t);
+void vs_trainer_close(struct vs_trainer *t);
+/* One whole step on the batch that was loaded last. */
+int vs_trainer_step(struct vs_trainer *t);
+
+/* Random ids and targets, by seed and `which`. Not part of a step. */
+int vs_trainer_load(struct vs_trainer *t, uint64_t which);
+int vs_trainer_load_ids(struct vs_trainer *t, const int64_t *ids, const int64_t *targets);
+
+/* Mean loss of the last batch; norms and coefficients of its samples (B each, may be NULL): waits for the device. */
+int vs_trainer_read(struct vs_trainer *t, double *loss, double *norm, float *c);
+
+/* ---- within the trainer ---- */
+
+#define VS_TRAIN_RUN(t, call) ((t)->arena.planning ? 0 : (t)->device->train->call)
+
+static inline size_t vs_train_E(const struct vs_trainer *t)
+{
+    return vs_train_element_bytes(t->on.dtype);
+}
+static inline size_t vs_train_W(const struct vs_trainer *t)
+{
+    return vs_train_wide_bytes(t->on.dtype);
+}
+static inline void *vs_train_at(void *base, size_t elements, size_t bytes)
+{
+    return base ? (char *)base + elements * bytes : NULL;
+}
+/* A tensor of a unit: as products read it, and as the optimizer does. */
+const void *vs_train_matrix(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
+const void *vs_train_vector(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
+
+/* trainer_memory.c: takes and names */
+int vs_train_take(struct vs_trainer *t, size_t bytes, void **out, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void vs_train_give(struct vs_trainer *t, void **tensor);
+/* The unit's gradient, if it is not there yet: zero where nothing will be written. */
+int vs_train_take_gradient(struct vs_trainer *t, size_t unit);
+void vs_train_give_gradient(struct vs_trainer *t, size_t unit);
+int vs_train_take_all(struct vs_trainer *t);
+void vs_train_give_all(struct vs_trainer *t);
+
+/* trainer_forward.c */
+void vs_train_attention_of(const struct vs_trainer *t, size_t B, const struct vs_train_block *block, struct vs_train_attention *a);
+int vs_train_forward(struct vs_trainer *t, const struct vs_train_batch *b);
+
+/* A backward pass: what it does, on which samples. */
+struct vs_train_pass {
+    const struct vs_train_batch *batch;
+    unsigned action[VS_TRAIN_MATRICES];
+    bool vectors_by_sample; /* vectors: per-sample gradients and norms; else their sum */
+    bool vectors_summed;    /* both */
+    bool defer;             /* norms of all linear layers in one call at the end, instead of one per block */
+    bool release;           /* activations go as they have been used */
+    const float *c;         /* weight of each sample's loss; NULL: 1 */
+};
+/* trainer_backward.c */
+int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p);
+/* trainer_head.c: the loss, its gradient at the end of the last block into a new *dx, and the head's sites. */
+int vs_train_head(struct vs_trainer *t, const struct vs_train_pass *p, void **dx);
+/* trainer_embedding.c: takes *dx over. */
+int vs_train_embedding(struct vs_trainer *t, const struct vs_train_pass *p, void **dx);
+int vs_train_embedding_sum(struct vs_trainer *t, const struct vs_train_batch *b, enum vs_train_tensor id, const void *G, const float *c);
+/* dX = G W, over `rows` rows. */
+int vs_train_input_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, size_t rows, const void *G, void *dX);
+/* *dx = residual *dx (NULL: 0) + the norm's gradient; in place unless `fresh`, which takes a new tensor `name` and leaves the old one
+ * to whoever holds it. dout goes. */
+int vs_train_norm_input(struct vs_trainer *t, size_t unit, enum vs_train_tensor gamma, size_t rows, const void *sum, const void *stats,
+                        void **dout, bool fresh, const char *name, void **dx);
+
+/* trainer_sites.c: a linear layer of G = d loss / d output [rows, p] and its input A [rows, d]. *holds: G must stay as it is, and is
+ * given back by whoever settles it; with VS_DO_KEEP *A too, which is then NULL. */
+int vs_train_site(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void **A, void *G,
+                  bool *holds);
+/* The same of some rows of the batch: samples `first` .. first + B - 1 (B 0: part of one, gradients only), `rows` of them. */
+int vs_train_site_rows(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void *A, void *G,
+                       size_t first, size_t B, size_t rows, bool *holds);
+/* Norms of everything that waits for one, in one call; gives back what need not be kept. */
+int vs_train_settle(struct vs_trainer *t);
+/* Where the unit's vectors' gradients go, with their samples, tokens and stride. */
+struct vs_train_vectors {
+    void *base; /* of W: the first vector of the first sample */
+    size_t B, T, stride;
+};
+int vs_train_vectors_begin(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, struct vs_train_vectors *v);
+int vs_train_vectors_end(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit);
+/* gamma, beta of a norm; bias. */
+int vs_train_norm_site(struct vs_trainer *t, const struct vs_train_vectors *v, size_t unit, enum vs_train_tensor gamma,
+                       enum vs_train_tensor beta, const void *sum, const void *stats, const void *dout);
+int vs_train_bias_site(struct vs_trainer *t, const struct vs_train_vectors *v, size_t unit, enum vs_train_tensor bias, const void *G);
+/* n of a store's samples, [B] of `count`, into the norms of this tensor (VS_TRAIN_MATRICES: the vectors). */
+int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, const void *store, size_t B, size_t count,
+                    size_t stride);
+double *vs_train_n(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
+size_t vs_train_sites(const struct vs_trainer *t);
+
+/* trainer_norms.c: norms of linear layers and of embeddings, without gradients; workspace kept by the trainer. */
+int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list, size_t count);
+int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b, size_t unit, enum vs_train_tensor id, const void *G);
+
+/* What the mode does with these settings, but for auto with several samples, where trainer_auto.c decides. */
+void vs_train_plan_of(const struct vs_train_settings *s, struct vs_train_plan *out);
+void vs_train_plan_all(struct vs_train_plan *plan, unsigned action);
+void vs_train_plan_tie(const struct vs_train_settings *s, struct vs_train_plan *plan);
+/* trainer_auto.c: the plan of auto, rehearsed. */
+int vs_train_choose(struct vs_trainer *t);
+/* trainer.c: one step without memory, so that the arena knows what it takes. */
+int vs_train_rehearse(struct vs_trainer *t);
+size_t vs_train_input_bytes(const struct vs_train_model *m);
+/* trainer_step.c: everything that may be left of a step is given back. */
+void vs_train_clean(struct vs_trainer *t);
+/* trainer_update.c: clipped gradients of a unit from what was stored and kept, the optimizer, and its gradient goes. */
+int vs_train_clip_gradients(struct vs_trainer *t);
+/* What is to be zeroed of samples without a finite norm: collected, then done and forgotten by vs_train_drop. */
+struct vs_train_drops {
+    struct vs_train_samples *list;
+    size_t count, room;
+    bool failed;
+};
+void vs_train_drop_add(struct vs_train_drops *d, void *data, size_t bytes, size_t first, size_t B);
+int vs_train_drop(struct vs_trainer *t, struct vs_train_drops *d, const float *c);
+int vs_train_drop_gradients(struct vs_trainer *t, const float *c); /* of one sample */
+int vs_train_drop_activations(struct vs_trainer *t);
+int vs_train_finish(struct vs_trainer *t);
+int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c);
+int vs_train_update_all(struct vs_trainer *t, const float *c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer_auto.c: the cheapest plan for several samples that fits into the memory budget, by what this device was just measured to do:
+ * the rate of large products, that of memory, and what the norms expect to take (device.h, choice). Per layer: norm and book-keeping, or
+ * the per-sample gradient in memory. For the whole step: those, two passes, or sample by sample.
+ *
+ * Costs counted, beyond three products per layer and the attention's passes: F = 2 B T d p operations, N weights of W bytes.
+ *     keep       norm + F's weighting of G (2 B T p E bytes)
+ *     store      gradients of the samples written, squared and weighted: (3 B + 1) d p W bytes
+ *     two_pass   norm + F + the attention's and the head's second pass
+ *     micro      per sample: squares, and one sum read and written: 4 N W bytes
+ */
+#include <math.h>
+#include <string.h>
+
+#include "workloads/trainer.h"
+
+struct rates {
+    double operations, bytes; /* per second */
+};
+
+static int measure(struct vs_trainer *t, struct rates *r)
+{
+    enum { BYTES = 256 << 20 };
+    const struct vs_device *d = t->device;
+    enum vs_norms_dtype dtype = t->on.dtype == VS_TRAIN_bf16   ? VS_NORMS_bf16
+                                : t->on.dtype == VS_TRAIN_tf32 ? VS_NORMS_tf32
+                                                               : VS_NORMS_fp32;
+    size_t bytes = d == vs_device_cpu() ? BYTES / 32 : BYTES, count = bytes / vs_train_W(t);
+    void *memory = NULL;
+    double ms = 0;
+    int err = d->ceiling(t->on.context, dtype, &r->operations);
+    if (!err) err = d->calibrate(t->on.context, dtype);
+    if (!err) err = d->alloc(bytes, &memory);
+    if (!err) err = d->clear(memory, bytes);
+    if (!err) err = d->train->weighted_sum(&t->on, memory, NULL, 2, count / 2, count / 2, false, memory); /* loads its code */
+    if (!err) err = d->start(t->on.context, t->on.stream);
+    if (!err) err = d->train->weighted_sum(&t->on, memory, NULL, 2, count / 2, count / 2, false, memory);
+    if (!err) err = d->stop(t->on.context, t->on.stream, &ms);
+    d->release(memory);
+    r->bytes = 1.5 * (double)bytes / (ms > 0 ? ms * 1e-3 : 1e-6);
+    return err;
+}
+
+/* What the norms of one such layer are expected to take, in seconds. */
+static double norm_seconds(const struct vs_trainer *t, enum vs_train_tensor id)
+{
+    const struct vs_train_place *p = &vs_train_unit_of(&t->layout, id == VS_TENSOR_HEAD ? t->layout.units - 1 : 1)->tensor[id];
+    const void *nowhere = t->unit; /* an address that is not read */
+    struct vs_norms_layer layer = {
+        .B = t->settings.model.B, .T = t->settings.model.T, .d = p->columns, .p = p->rows, .A = nowhere, .G = nowhere};
+    struct vs_norms_call call = {.dtype = t->on.dtype == VS_TRAIN_bf16   ? VS_NORMS_bf16
+                                          : t->on.dtype == VS_TRAIN_tf32 ? VS_NORMS_tf32
+                                                                         : VS_NORMS_fp32,
+                                 .layers = &layer,
+                                 .count = 1,
+                                 .workspace_bytes = SIZE_MAX / 2,
+                                 .context = t->on.context};
+    double ms[3] = {(double)INFINITY, (double)INFINITY, (double)INFINITY}, least;
+    t->device->choice(&call, 0, ms);
+    least = fmin(ms[0], fmin(ms[1], ms[2]));
+    return least * 1e-3;
+}
+
+/* Extra seconds of a step over one that is not private. */
+struct costs {
+    double kept, two_pass, micro;
+};
+
+/* Sets the cheaper action of each linear layer of book-keeping, and adds up. */
+static void weigh(struct vs_trainer *t, const struct rates *r, struct vs_train_plan *mixed, struct costs *c)
+{
+    const struct vs_train_model *m = &t->settings.model;
+    double BT = (double)m->B * (double)m->T, W = (double)vs_train_W(t), E = (double)vs_train_E(t);
+    memset(c, 0, sizeof *c);
+    for (int i = VS_TENSOR_QKV; i <= VS_TENSOR_HEAD; i++) {
+        const struct vs_train_place *p =
+            &vs_train_unit_of(&t->layout, i == VS_TENSOR_HEAD ? t->layout.units - 1 : 1)->tensor[i];
+        double dp = (double)p->rows * (double)p->columns, times = i == VS_TENSOR_HEAD ? 1 : (double)m->L;
+        if (dp == 0) continue;
+        double norm = norm_seconds(t, (enum vs_train_tensor)i), product = 2 * BT * dp / r->operations;
+        double keep = norm + 2 * BT * (double)p->rows * E / r->bytes, store = (3 * (double)m->B + 1) * dp * W / r->bytes;
+        if (store < keep) mixed->action[i] = VS_DO_STORE;
+        c->kept += times * fmin(store, keep);
+        c->two_pass += times * (norm + product + (i == VS_TENSOR_HEAD ? product : 0));
+    }
+    double attention = 4 * BT * (double)m->T * (double)m->h * (m->llama ? 0.5 : 1) * (double)m->L / r->operations;
+    c->two_pass += 2.5 * attention;
+    c->micro = (double)m->B * 4 * (double)t->layout.parameters * W / r->bytes;
+}
+
+struct candidate {
+    struct vs_train_plan plan;
+    double cost;
+};
+
+static int by_cost(const struct candidate *all, const bool *tried, int count)
+{
+    int best = -1;
+    for (int i = 0; i < count; i++)
+        if (!tried[i] && (best < 0 || all[i].cost < all[best].cost)) best = i;
+    return best;
+}
+
+int vs_train_choose(struct vs_trainer *t)
+{
+    enum { MIXED, KEPT, TWO_PASS, MICRO, COUNT };
+    struct candidate all[COUNT];
+    bool tried[COUNT] = {false};
+    struct rates rates;
+    struct costs costs;
+    size_t budget = t->settings.budget_bytes;
+    int err = measure(t, &rates);
+    if (err) return err;
+    if (!budget && t->device->free_bytes(&budget)) budget = SIZE_MAX;
+    for (int i = 0; i < COUNT; i++) all[i].plan = t->plan;
+    weigh(t, &rates, &all[MIXED].plan, &costs);
+    all[TWO_PASS].plan.semantics = VS_TRAIN_two_pass;
+    vs_train_plan_all(&all[TWO_PASS].plan, VS_DO_NORM);
+    vs_train_plan_tie(&t->settings, &all[TWO_PASS].plan);
+    all[MICRO].plan = (struct vs_train_plan){.semantics = VS_TRAIN_micro, .norm = ""};
+    vs_train_plan_all(&all[MICRO].plan, VS_DO_GRADIENT);
+    all[MIXED].cost = costs.kept;
+    all[KEPT].cost = costs.kept * 1.001; /* without stores, where those do not fit */
+    all[TWO_PASS].cost = costs.two_pass;
+    all[MICRO].cost = costs.micro;
+    for (int i = 0; i < COUNT; i++) {
+        int best = by_cost(all, tried, COUNT);
+        tried[best] = true;
+        t->plan = all[best].plan;
+        vs_arena_close(&t->arena);
+        err = vs_train_rehearse(t);
+        if (err || t->arena.high <= budget) return err;
+    }
+    return 0; /* none fits: whoever opens it is told */
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer_memory.c: what the trainer takes from its arena, under which names. Every byte of a tensor has one name while it lives;
+ * padding between the tensors of a unit has none.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "workloads/trainer.h"
+
+enum { NAME = 64 };
+
+int vs_train_take(struct vs_trainer *t, size_t bytes, void **out, const char *format, ...)
+{
+    char name[NAME];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(name, sizeof name, format, values);
+    va_end(values);
+    return vs_arena_take(&t->arena, bytes, name, out);
+}
+
+void vs_train_give(struct vs_trainer *t, void **tensor)
+{
+    vs_arena_give(&t->arena, *tensor);
+    *tensor = NULL;
+}
+
+const void *vs_train_matrix(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
+{
+    const struct vs_train_weights *w = &t->unit[unit];
+    size_t offset = vs_train_unit_of(&t->layout, unit)->tensor[id].offset;
+    return w->working ? vs_train_at(w->working, offset, vs_train_E(t)) : vs_train_at(w->weight, offset, vs_train_W(t));
+}
+
+const void *vs_train_vector(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
+{
+    const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    return u->tensor[id].rows ? vs_train_at(t->unit[unit].weight, u->tensor[id].offset, vs_train_W(t)) : NULL;
+}
+
+/* Names, or takes away the names of, the tensors of a unit's array. */
+static void name_parts(struct vs_trainer *t, size_t unit, void *base, size_t element, const char *category, const char *suffix)
+{
+    const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    char text[16], name[NAME];
+    vs_train_unit_name(&t->layout, unit, text, sizeof text);
+    for (int i = 0; i < VS_TRAIN_TENSORS_COUNT; i++) {
+        const struct vs_train_place *p = &u->tensor[i];
+        size_t bytes = p->rows * p->columns * element;
+        void *part = vs_train_at(base, p->offset, element);
+        if (!bytes) continue;
+        if (!category) {
+            vs_arena_unname(&t->arena, part, bytes);
+            continue;
+        }
+        snprintf(name, sizeof name, "%s/%s.%s%s", category, text, vs_train_tensor_name((enum vs_train_tensor)i), suffix);
+        vs_arena_name(&t->arena, part, bytes, name);
+    }
+}
+
+static int take_unit(struct vs_trainer *t, size_t unit, size_t element, const char *category, const char *suffix, void **out)
+{
+    const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    int err = vs_arena_take(&t->arena, u->count * element, NULL, out);
+    if (err || !*out) return err;
+    name_parts(t, unit, *out, element, category, suffix);
+    return u->count == u->exact ? 0 : VS_TRAIN_RUN(t, zero(&t->on, *out, u->count * element)); /* padding counts in no sum */
+}
+
+static void give_unit(struct vs_trainer *t, size_t unit, size_t element, void **array)
+{
+    if (*array) name_parts(t, unit, *array, element, NULL, NULL);
+    vs_train_give(t, array);
+}
+
+int vs_train_take_gradient(struct vs_trainer *t, size_t unit)
+{
+    struct vs_train_weights *w = &t->unit[unit];
+    w->written = w->gradient ? w->written : 0;
+    return w->gradient ? 0 : take_unit(t, unit, vs_train_W(t), "gradient", "", &w->gradient);
+}
+
+void vs_train_give_gradient(struct vs_trainer *t, size_t unit)
+{
+    give_unit(t, unit, vs_train_W(t), &t->unit[unit].gradient);
+    t->unit[unit].written = 0;
+}
+
+static int take_weights(struct vs_trainer *t, size_t unit)
+{
+    struct vs_train_weights *w = &t->unit[unit];
+    size_t W = vs_train_W(t);
+    int err = take_unit(t, unit, W, "parameter", "", &w->weight);
+    if (!err && vs_train_E(t) != W) err = take_unit(t, unit, vs_train_E(t), "parameter", ".rounded", &w->working);
+    if (err || !vs_train_optimizer_states(t->settings.optimizer)) return err;
+    err = take_unit(t, unit, W, "optimizer_state", ".m", &w->m);
+    return err ? err : take_unit(t, unit, W, "optimizer_state", ".v", &w->v);
+}
+
+int vs_train_take_all(struct vs_trainer *t)
+{
+    size_t B = t->settings.model.B, tokens = B * t->settings.model.T;
+    int err = vs_train_take(t, t->settings.extra_bytes, &t->extra, "temporary/extra");
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = take_weights(t, u);
+    if (!err) err = vs_train_take(t, vs_train_input_bytes(&t->settings.model), &t->ids_memory, "input/ids");
+    if (!err) err = vs_train_take(t, tokens * vs_train_W(t), &t->loss, "workspace/loss");
+    if (!err) err = vs_train_take(t, B * sizeof(double), &t->sample_loss, "workspace/sample_loss");
+    if (err || t->plan.semantics == VS_TRAIN_non_private) return err;
+    err = vs_train_take(t, vs_train_sites(t) * B * sizeof(double), &t->n, "workspace/norm_samples.squares");
+    if (!err) err = vs_train_take(t, B * sizeof(double), &t->norm, "workspace/norm_samples.norms");
+    if (!err) err = vs_train_take(t, B * sizeof(float), &t->c, "workspace/norm_samples.coefficients");
+    if (!err) err = vs_train_take(t, t->norm_workspace_bytes, &t->norm_workspace, "workspace/norm_samples.workspace");
+    return err || !t->norm_workspace ? err : VS_TRAIN_RUN(t, zero(&t->on, t->norm_workspace, t->norm_workspace_bytes));
+}
+
+void vs_train_give_all(struct vs_trainer *t)
+{
+    void **const tensors[] = {&t->norm_workspace, &t->c, &t->norm, &t->n, &t->sample_loss, &t->loss, &t->ids_memory, &t->extra};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) vs_train_give(t, tensors[i]);
+    for (size_t u = 0; u < t->layout.units; u++) {
+        struct vs_train_weights *w = &t->unit[u];
+        give_unit(t, u, vs_train_W(t), &w->v);
+        give_unit(t, u, vs_train_W(t), &w->m);
+        give_unit(t, u, vs_train_E(t), &w->working);
+        give_unit(t, u, vs_train_W(t), &w->weight);
+    }
+}

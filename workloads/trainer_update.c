@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer_update.c: from norms to coefficients, from what a backward pass left to clipped gradients, and the optimizer. Clipped
+ * gradients of one unit are made, applied and gone before the next one's, so that they never are in memory all at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "workloads/trainer.h"
+
+/* Arithmetic's share of a norm: an underestimate would break the bound that privacy rests on. */
+static double margin(enum vs_train_dtype dtype)
+{
+    return dtype == VS_TRAIN_fp64 ? 0 : dtype == VS_TRAIN_fp32 ? 1e-5 : 1e-3;
+}
+
+int vs_train_clip_gradients(struct vs_trainer *t)
+{
+    struct vs_train_clip p = {.sites = vs_train_sites(t),
+                              .B = t->settings.model.B,
+                              .n = t->n,
+                              .bound = t->settings.bound,
+                              .margin = margin(t->on.dtype),
+                              .norm = t->norm,
+                              .c = t->c};
+    return VS_TRAIN_RUN(t, clip(&t->on, &p));
+}
+
+int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c)
+{
+    const struct vs_train_settings *s = &t->settings;
+    struct vs_train_weights *w = &t->unit[unit];
+    bool noisy = t->plan.semantics != VS_TRAIN_non_private && t->plan.semantics != VS_TRAIN_norms_only;
+    struct vs_train_update p = {.optimizer = s->optimizer,
+                                .count = vs_train_unit_of(&t->layout, unit)->count,
+                                .first = vs_train_unit_first(&t->layout, unit),
+                                .weight = w->weight,
+                                .gradient = w->gradient,
+                                .m = w->m,
+                                .v = w->v,
+                                .working = w->working,
+                                .c = c,
+                                .noise = noisy ? s->noise * s->bound : 0,
+                                .scale = 1.0 / (double)s->model.B,
+                                .rate = s->rate,
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .eps = 1e-8,
+                                .weight_decay = s->weight_decay,
+                                .seed = s->seed,
+                                .step = t->step,
+                                .write_back = t->observe != NULL};
+    int err = VS_TRAIN_RUN(t, update(&t->on, &p));
+    if (!err && t->observe && !t->arena.planning) err = t->observe(t->observer, t, unit);
+    vs_train_give_gradient(t, unit);
+    return err;
+}
+
+int vs_train_update_all(struct vs_trainer *t, const float *c)
+{
+    int err = 0;
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = vs_train_update_unit(t, u, c);
+    return err;
+}
+
+/* gradient (+)= sum_b c_b G_b^T A_b: G is weighted where it lies. */
+static int from_kept(struct vs_trainer *t, struct vs_train_kept *k)
+{
+    const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
+    size_t T = t->settings.model.T;
+    int err = VS_TRAIN_RUN(t, scale_samples(&t->on, k->G, (const float *)t->c + k->first, k->B, T * p->rows));
+    struct vs_train_pass pass = {.action = {[0] = 0}};
+    bool holds;
+    pass.action[k->id] = VS_DO_GRADIENT;
+    if (!err) err = vs_train_site_rows(t, &pass, k->unit, k->id, k->A, k->G, k->first, k->B, k->B * T, &holds);
+    vs_train_give(t, &k->G);
+    if (k->owns_A) vs_train_give(t, &k->A);
+    return err;
+}
+
+void vs_train_drop_add(struct vs_train_drops *d, void *data, size_t bytes, size_t first, size_t B)
+{
+    if (!data) return;
+    if (d->count == d->room) {
+        size_t room = d->room ? 2 * d->room : 256;
+        struct vs_train_samples *more = realloc(d->list, room * sizeof *more);
+        if (!more) {
+            d->failed = true;
+            return;
+        }
+        d->list = more;
+        d->room = room;
+    }
+    d->list[d->count++] = (struct vs_train_samples){data, bytes, first, B};
+}
+
+int vs_train_drop(struct vs_trainer *t, struct vs_train_drops *d, const float *c)
+{
+    int err = d->failed ? -ENOMEM : d->count ? VS_TRAIN_RUN(t, drop(&t->on, d->list, d->count, c)) : 0;
+    free(d->list);
+    return err;
+}
+
+int vs_train_drop_gradients(struct vs_trainer *t, const float *c)
+{
+    struct vs_train_drops d = {0};
+    for (size_t u = 0; u < t->layout.units; u++)
+        vs_train_drop_add(&d, t->unit[u].gradient, vs_train_unit_of(&t->layout, u)->count * vs_train_W(t), 0, 1);
+    return vs_train_drop(t, &d, c);
+}
+
+/* Everything the second backward pass reads of the forward pass. */
+int vs_train_drop_activations(struct vs_trainer *t)
+{
+    const struct vs_train_model *m = &t->settings.model;
+    size_t row = m->T * m->h * vs_train_E(t), stats = m->T * 2 * vs_train_W(t), B = m->B;
+    struct vs_train_drops d = {0};
+    for (size_t l = 0; l < m->L; l++) {
+        const struct vs_train_block *b = &t->block[l];
+        void *const rows[] = {b->x, b->norm1, b->o, b->middle, b->norm2};
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) vs_train_drop_add(&d, rows[i], row, 0, B);
+        vs_train_drop_add(&d, b->qkv, m->T * vs_train_qkv_width(m) * vs_train_E(t), 0, B);
+        vs_train_drop_add(&d, b->up, m->T * vs_train_up_width(m) * vs_train_E(t), 0, B);
+        vs_train_drop_add(&d, b->stats1, stats, 0, B);
+        vs_train_drop_add(&d, b->stats2, stats, 0, B);
+        vs_train_drop_add(&d, b->attention, m->T * m->heads * vs_train_W(t), 0, B);
+    }
+    vs_train_drop_add(&d, t->x_end, row, 0, B);
+    vs_train_drop_add(&d, t->norm_end, row, 0, B);
+    vs_train_drop_add(&d, t->stats_end, stats, 0, B);
+    return vs_train_drop(t, &d, t->c);
+}
+
+static int from_store(struct vs_trainer *t, size_t unit, void **store, size_t offset, size_t count)
+{
+    struct vs_train_weights *w = &t->unit[unit];
+    if (!*store) return 0;
+    int err = vs_train_take_gradient(t, unit);
+    if (!err)
+        err = VS_TRAIN_RUN(t, weighted_sum(&t->on, *store, t->c, t->settings.model.B, count, count, false,
+                                           vs_train_at(w->gradient, offset, vs_train_W(t))));
+    vs_train_give(t, store);
+    return err;
+}
+
+static int finish_unit(struct vs_trainer *t, size_t unit)
+{
+    const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    struct vs_train_weights *w = &t->unit[unit];
+    int err = from_store(t, unit, &w->vectors, u->vectors, u->count - u->vectors);
+    for (int i = 0; !err && i < VS_TRAIN_MATRICES; i++)
+        err = from_store(t, unit, &w->store[i], u->tensor[i].offset, u->tensor[i].rows * u->tensor[i].columns);
+    for (size_t i = 0; !err && i < t->kept_count; i++)
+        if (t->kept[i].unit == unit) err = from_kept(t, &t->kept[i]);
+    if (!err && unit == 0 && t->embedding_G) {
+        err = vs_train_embedding_sum(t, &t->batch, VS_TENSOR_TOKEN, t->embedding_G, t->c);
+        if (!err && u->tensor[VS_TENSOR_POSITION].rows)
+            err = vs_train_embedding_sum(t, &t->batch, VS_TENSOR_POSITION, t->embedding_G, t->c);
+        vs_train_give(t, &t->embedding_G);
+    }
+    return err ? err : vs_train_update_unit(t, unit, NULL);
+}
+
+/* Samples without a finite norm leave nothing behind. */
+static int drop_kept(struct vs_trainer *t)
+{
+    const struct vs_train_model *m = &t->settings.model;
+    size_t E = vs_train_E(t), W = vs_train_W(t);
+    struct vs_train_drops d = {0};
+    for (size_t i = 0; i < t->kept_count; i++) {
+        const struct vs_train_kept *k = &t->kept[i];
+        const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
+        vs_train_drop_add(&d, k->A, m->T * p->columns * E, k->first, k->B);
+        vs_train_drop_add(&d, k->G, m->T * p->rows * E, k->first, k->B);
+    }
+    for (size_t u = 0; u < t->layout.units; u++) {
+        const struct vs_train_unit *unit = vs_train_unit_of(&t->layout, u);
+        vs_train_drop_add(&d, t->unit[u].vectors, (unit->count - unit->vectors) * W, 0, m->B);
+        for (int i = 0; i < VS_TRAIN_MATRICES; i++)
+            vs_train_drop_add(&d, t->unit[u].store[i], unit->tensor[i].rows * unit->tensor[i].columns * W, 0, m->B);
+    }
+    vs_train_drop_add(&d, t->embedding_G, m->T * m->h * E, 0, m->B);
+    return vs_train_drop(t, &d, t->c);
+}
+
+int vs_train_finish(struct vs_trainer *t)
+{
+    int err = drop_kept(t);
+    for (size_t u = t->layout.units; !err && u-- > 0;) err = finish_unit(t, u);
+    t->kept_count = t->settled = 0;
+    return err;
+}
