@@ -9,7 +9,9 @@
 #include "command.h"
 
 /* X(name, what it measures) */
-#define VS_BENCHES(X) X(norms, "per-sample gradient norms: time and temporary memory of every algorithm")
+#define VS_BENCHES(X)                                                                         \
+    X(norms, "per-sample gradient norms: time and temporary memory of every algorithm")       \
+    X(train, "one step of DP-SGD training in any mode: time, peak, and what the peak was made of")
 
 /* A benchmark is a command whose name is two words. argv[0] is the benchmark's own. */
 #define X(name, what) extern const struct vs_command vs_bench_##name;

@@ -28,9 +28,12 @@ struct vs_command {
     X(ingest)          \
     X(report)          \
     X(query)           \
+    X(compare)         \
+    X(check)           \
     X(export)          \
     X(plot)            \
-    X(bench)
+    X(bench)           \
+    X(suite)
 #define X(name) extern const struct vs_command vs_command_##name;
 VS_COMMANDS(X)
 #undef X

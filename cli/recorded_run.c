@@ -17,23 +17,42 @@
 #include "child.h"
 #include "oom_kills.h"
 
-/* The program inherits descriptor 1 at the moment of its start. */
+struct lent {
+    int fd, saved; /* saved -1: fd is as it was */
+};
+
+static int lend(struct lent *l, int to, struct vs_error *e)
+{
+    l->saved = fcntl(l->fd, F_DUPFD_CLOEXEC, 3);
+    if (l->saved >= 0 && dup2(to, l->fd) >= 0) return 0;
+    return vs_fail(e, errno, "cannot lead the program's output elsewhere: %s", strerror(errno));
+}
+
+static int take_back(struct lent *l, struct vs_error *e)
+{
+    int err = 0;
+    if (l->saved >= 0 && dup2(l->saved, l->fd) < 0)
+        err = vs_fail(e, errno, "cannot have stdout or stderr back: %s", strerror(errno));
+    if (l->saved >= 0) close(l->saved);
+    return err;
+}
+
+/* The program inherits descriptors 1 and 2 at the moment of its start. */
 static int start(struct vs_recorded_run *r, char **environment, struct vs_error *e)
 {
-    int saved = -1, err = 0;
+    struct lent out = {STDOUT_FILENO, -1}, err_out = {STDERR_FILENO, -1};
+    int err = 0, back, back_err;
     if (!environment) return vs_fail(e, ENOMEM, "out of memory");
     fflush(stdout);
-    if (r->quiet_stdout) saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (r->quiet_stdout && (saved < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
-        err = vs_fail(e, errno, "cannot lead the program's stdout to stderr: %s", strerror(errno));
+    if (r->words || r->quiet_stdout) err = lend(&out, r->words ? r->words : STDERR_FILENO, e);
+    if (!err && r->words) err = lend(&err_out, r->words, e);
     if (!err) err = vs_child_start(r->program, r->argv, environment, &r->pid, e);
-    if (saved >= 0 && dup2(saved, STDOUT_FILENO) < 0 && !err) {
-        err = vs_fail(e, errno, "cannot have stdout back: %s", strerror(errno));
-        kill(r->pid, SIGKILL);
-        vs_child_wait(r->pid);
-    }
-    if (saved >= 0) close(saved);
-    return err;
+    back = take_back(&out, err ? NULL : e);
+    back_err = take_back(&err_out, err ? NULL : e);
+    if (err || (!back && !back_err)) return err;
+    kill(r->pid, SIGKILL);
+    vs_child_wait(r->pid);
+    return back ? back : back_err;
 }
 
 static int64_t now_ns(void)

@@ -24,6 +24,7 @@ struct vs_recorded_run {
     const char *program;       /* its path */
     char **argv;
     int quiet_stdout; /* the program's stdout goes where our stderr goes */
+    int words;        /* descriptor its stdout and stderr go to; 0: none */
 
     /* Results. */
     int opened; /* the output was there to be written: a failure is the program's */

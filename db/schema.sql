@@ -332,6 +332,13 @@ CREATE TABLE norm_result (       -- `vramscope bench norms`: one row per case an
   preset          TEXT           -- name of the list of layers
 );
 
+CREATE TABLE experiment (        -- `vramscope bench train`, `vramscope suite`: one row per experiment
+  id         INTEGER PRIMARY KEY, -- ascending in the order they ran
+  process_id INTEGER,            -- the recorded process that ran it; NULL: not known
+  name       TEXT,
+  result     TEXT NOT NULL       -- JSON: what the workload wrote, its memory completed from this recording
+);
+
 CREATE TABLE phase (             -- iterations and their parts, found or named
   id         INTEGER PRIMARY KEY,
   process_id INTEGER NOT NULL,

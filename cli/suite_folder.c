@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * suite_folder.c: the folder of a run. Must never write into the folder of another run, nor delete what was measured.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "suite.h"
+
+#define RUN "run_"
+
+static int make_parents(const char *path, struct vs_error *e)
+{
+    char copy[4200];
+    struct stat st;
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy - 64)
+        return vs_fail(e, ENAMETOOLONG, "the path of %.100s... is too long", path);
+    for (char *c = copy + 1;; c++) {
+        char end = *c;
+        if (end && end != '/') continue;
+        *c = 0;
+        if (mkdir(copy, 0777) && errno != EEXIST)
+            return vs_fail(e, errno, "cannot make the folder %s: %s; choose another -o", copy, strerror(errno));
+        *c = end;
+        if (!end) break;
+    }
+    if (stat(path, &st) || !S_ISDIR(st.st_mode))
+        return vs_fail(e, ENOTDIR, "%s is not a folder; choose another -o", path);
+    return 0;
+}
+
+int vs_suite_make_folder(struct vs_suite *s, struct vs_error *e)
+{
+    char when[32], count[16] = "";
+    time_t now = time(NULL);
+    struct tm tm;
+    int err = make_parents(s->output, e);
+    if (err) return err;
+    localtime_r(&now, &tm);
+    strftime(when, sizeof when, "%Y%m%d_%H%M%S", &tm);
+    for (int n = 2;; n++) { /* another one of this second */
+        snprintf(s->folder, sizeof s->folder, "%s/" RUN "%s%s", s->output, when, count);
+        s->made = !mkdir(s->folder, 0777);
+        if (s->made) return 0;
+        if (errno != EEXIST || n > 1000)
+            return vs_fail(e, errno, "cannot make the folder %s: %s; choose another -o", s->folder, strerror(errno));
+        snprintf(count, sizeof count, "_%d", n);
+    }
+}
+
+/* run_YYYYMMDD_HHMMSS[_n] */
+static int is_run(const char *name)
+{
+    static const char shape[] = RUN "dddddddd_dddddd";
+    size_t i;
+    for (i = 0; shape[i]; i++)
+        if (shape[i] == 'd' ? name[i] < '0' || name[i] > '9' : name[i] != shape[i]) return 0;
+    return !name[i] || name[i] == '_';
+}
+
+static int find_newest(struct vs_suite *s, struct vs_error *e)
+{
+    char newest[256] = "";
+    struct dirent *entry;
+    DIR *d = opendir(s->output);
+    if (!d) return vs_fail(e, errno, "cannot resume in %s: %s", s->output, strerror(errno));
+    while ((entry = readdir(d)))
+        if (is_run(entry->d_name) && strverscmp(entry->d_name, newest) > 0)
+            snprintf(newest, sizeof newest, "%s", entry->d_name);
+    closedir(d);
+    if (!*newest) return vs_fail(e, ENOENT, "%s holds no run to resume", s->output);
+    snprintf(s->folder, sizeof s->folder, "%s/%s", s->output, newest);
+    return 0;
+}
+
+int vs_suite_find_folder(struct vs_suite *s, struct vs_error *e)
+{
+    struct stat st;
+    size_t n;
+    if (!*s->resume) return find_newest(s, e);
+    if (snprintf(s->folder, sizeof s->folder, "%s", s->resume) >= (int)sizeof s->folder - 64)
+        return vs_fail(e, ENAMETOOLONG, "the path of %.100s... is too long", s->resume);
+    for (n = strlen(s->folder); n > 1 && s->folder[n - 1] == '/';) s->folder[--n] = 0;
+    if (stat(s->folder, &st)) return vs_fail(e, errno, "cannot resume %s: %s", s->resume, strerror(errno));
+    if (!S_ISDIR(st.st_mode)) return vs_fail(e, ENOTDIR, "cannot resume %s: it is not the folder of a run", s->resume);
+    return 0;
+}
+
+void vs_suite_path(const struct vs_suite *s, const struct vs_suite_one *x, const char *tail, char out[4300])
+{
+    snprintf(out, 4300, "%s/%s%s%s%s", s->folder, x->name, s->several ? "_seq" : "", s->several ? x->length : "", tail);
+}
+
+void vs_suite_drop_folder(const struct vs_suite *s)
+{
+    char path[4300];
+    if (!s->made) return;
+    for (int i = 0; i < s->count; i++)
+        if (s->one[i].state != VS_SUITE_WAITS && s->one[i].state != VS_SUITE_REFUSED) return;
+    for (int i = 0; i < s->count; i++) {
+        vs_suite_path(s, &s->one[i], ".log", path);
+        unlink(path);
+    }
+    rmdir(s->folder);
+}
