@@ -6,7 +6,7 @@
 
 #include "label.h"
 
-static unsigned ink_on(unsigned rgb)
+unsigned vs_bar_ink(unsigned rgb)
 {
     double light = 0.299 * (rgb >> 16 & 255) + 0.587 * (rgb >> 8 & 255) + 0.114 * (rgb & 255);
     return light > 140 ? VS_INK : 0xffffff;
@@ -20,5 +20,5 @@ void vs_bar_segment_text(struct vs_page *page, double x, double width, double to
     snprintf(text, sizeof text, "%s  %s", name, size);
     if (vs_label_width(text, 14) > width - 12) snprintf(text, sizeof text, "%s", size);
     if (bottom - top < 18 || vs_label_width(text, 14) > width - 8) return;
-    vs_page_text(page, VS_TEXT_CENTER, x, (top + bottom) / 2, ink_on(rgb), text);
+    vs_page_text(page, VS_TEXT_CENTER, x, (top + bottom) / 2, vs_bar_ink(rgb), text);
 }

@@ -47,13 +47,6 @@ static double to_y(const struct chart *c, double bytes)
     return BOTTOM - bytes / c->unit / c->y_max * (BOTTOM - TOP);
 }
 
-/* "+6.9 %" */
-static void write_change(char *out, size_t size, double from, double to)
-{
-    if (from > 0) snprintf(out, size, "%+.1f %%", 100 * (to - from) / from);
-    else snprintf(out, size, to > 0 ? "new" : "");
-}
-
 static void write_bar(struct chart *c, FILE *f, int index, double x, double width, double pitch)
 {
     const struct vs_compared *bar = &c->data->bar[index];
@@ -72,7 +65,7 @@ static void write_bar(struct chart *c, FILE *f, int index, double x, double widt
     if (vs_label_width(text, 14) > pitch - 4) snprintf(text, sizeof text, "%.*f", low < 100 * c->unit ? 2 : 0, low / c->unit); /* in the axis' unit */
     if (vs_label_width(text, 14) < pitch)
         vs_page_text(&c->page, VS_TEXT_CENTER, x, to_y(c, low) - (c->runs && index ? 30 : 13), VS_INK, text);
-    write_change(text, sizeof text, c->data->bar[0].total_bytes, low);
+    vs_label_change(text, sizeof text, c->data->bar[0].total_bytes, low);
     if (c->runs && index && vs_label_width(text, 12) < pitch)
         vs_page_text(&c->page, VS_TEXT_SMALL, x, to_y(c, low) - 12, VS_INK_SOFT, text);
 }
@@ -119,7 +112,7 @@ static void row(struct chart *c, double end, double y, double low, double high)
     char text[40];
     cell(c, end - 195, y, VS_INK, low);
     cell(c, end - 85, y, VS_INK, high);
-    write_change(text, sizeof text, low, high);
+    vs_label_change(text, sizeof text, low, high);
     vs_page_text(&c->page, VS_TEXT_RIGHT, end, y, VS_INK_SOFT, text);
 }
 
@@ -177,7 +170,7 @@ static void write_title(struct chart *c)
     char text[1024], shown[1024], from[40], to[40], change[40], left[80] = "";
     vs_label_bytes(from, sizeof from, low->total_bytes);
     vs_label_bytes(to, sizeof to, high->total_bytes);
-    write_change(change, sizeof change, d->bar[0].total_bytes, d->bar[1].total_bytes);
+    vs_label_change(change, sizeof change, d->bar[0].total_bytes, d->bar[1].total_bytes);
     if (d->left_out) snprintf(left, sizeof left, "   ·   %d of %d shown", d->bars, d->bars + d->left_out);
     if (d->bars == 2)
         snprintf(text, sizeof text, "Peak memory of two %s: %s %s against %s", what, d->bar[1].label, change, d->bar[0].label);

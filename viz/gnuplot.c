@@ -27,7 +27,8 @@
     X(canvas)                                                                                                          \
     X(timeline)                                                                                                        \
     X(breakdown)                                                                                                       \
-    X(norms)
+    X(norms)                                                                                                           \
+    X(experiments)
 
 #define X(name)                                                                                                        \
     extern const char vs_script_##name[], vs_script_##name##_end[];                                                    \
@@ -52,14 +53,20 @@ static int write_script(const char *dir, const char *name, const char *begin, co
     return fclose(f) || written != size ? -EIO : 0;
 }
 
-int vs_gnuplot_open(struct vs_gnuplot *g, const char *out_dir, struct vs_error *e)
+int vs_gnuplot_folder(const char *out_dir, struct vs_error *e)
 {
-    int err = 0;
-    memset(g, 0, sizeof *g);
     if (!*out_dir) return vs_fail(e, EINVAL, "the output folder has an empty name");
     if (strlen(out_dir) > 4000) return vs_fail(e, ENAMETOOLONG, "the name of the output folder is too long");
     if (mkdir(out_dir, 0700) && errno != EEXIST)
         return vs_fail(e, errno, "cannot make the output folder %s: %s", out_dir, strerror(errno));
+    return 0;
+}
+
+int vs_gnuplot_open(struct vs_gnuplot *g, const char *out_dir, struct vs_error *e)
+{
+    memset(g, 0, sizeof *g);
+    int err = vs_gnuplot_folder(out_dir, e);
+    if (err) return err;
     snprintf(g->dir, sizeof g->dir, "%s/.vramscope-plot-XXXXXX", out_dir);
     if (!mkdtemp(g->dir)) {
         err = errno;

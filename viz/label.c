@@ -120,6 +120,12 @@ void vs_label_bytes(char *out, size_t size, double bytes)
     snprintf(out, size, "%.*f %s", u == 0 ? 0 : bytes < 100 ? 2 : 1, bytes, unit[u]);
 }
 
+void vs_label_change(char *out, size_t size, double from, double to)
+{
+    if (from > 0) snprintf(out, size, "%+.1f %%", 100 * (to - from) / from);
+    else snprintf(out, size, to > 0 ? "new" : "");
+}
+
 void vs_label_time(char *out, size_t size, double ns)
 {
     if (ns < 1e3) snprintf(out, size, "%.0f ns", ns);

@@ -27,6 +27,8 @@ double vs_label_width(const char *text, double font_px);
 void vs_label_fit(char *out, size_t size, const char *text, double font_px, double width_px);
 /* "41.87 GiB" */
 void vs_label_bytes(char *out, size_t size, double bytes);
+/* "+6.9 %"; "new" when there was nothing */
+void vs_label_change(char *out, size_t size, double from, double to);
 /* "1.234 s" */
 void vs_label_time(char *out, size_t size, double ns);
 

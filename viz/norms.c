@@ -5,7 +5,9 @@
  */
 #include "norms.h"
 
+#include "axis.h"
 #include "charts.h"
+#include "legend.h"
 #include "page.h"
 
 #include <errno.h>
@@ -13,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADING = 34, FEET = 62, LEGEND_TOP = 98, LEGEND_ROW = 26, TICKS = 9, ZERO_ROW = 34, LEFT = 124, GUTTER = 130 };
+enum { HEADING = 34, FEET = 62, LEGEND_TOP = 98, ZERO_ROW = 34, LEFT = 124, GUTTER = 130 };
 enum { GRID = 0xd9dde2, FLOOR_COLOR = 0x222222 };
 
 /* The usual algorithms look alike in every chart; Okabe-Ito. `auto` mostly runs one of the others: it is drawn as a pale
@@ -25,18 +27,12 @@ static const struct {
              {"materialize", 0xcc79a7}, {"auto", 0xf0c86e}, {"reference", 0x7a828c}};
 static const unsigned spare[] = {0x882255, 0x56b4e9, 0x999933, 0x332288, 0x44aa99, 0xee6677};
 
-struct axis {
-    double low, high; /* logarithms of the ends */
-    double tick[TICKS + 3];
-    int ticks, has_zero;
-};
-
 struct chart {
     enum vs_norm_what what;
     struct vs_norm_lines lines;
     struct vs_page page;
-    struct axis x, y;
-    int columns;
+    struct vs_axis x, y;
+    int columns, has_zero;
     double width, height; /* of a panel */
     FILE *curves, *broad, *dashed, *points;
 };
@@ -59,34 +55,6 @@ static int is_auto(const struct vs_norm_lines *l, int algorithm)
     return algorithm >= 0 && !strcmp(l->algorithm[algorithm], "auto");
 }
 
-/* Logarithm of the n-th round number of a scale: 1 2 5 10, then wider; or powers of two. */
-static double round_log(int decimal, int density, int n)
-{
-    static const double third[3] = {0, 0.30102999566398120, 0.69897000433601886};
-    static const double binary[] = {1, 2, 4, 5, 10};
-    int turn = n >= 0 ? n / 3 : -((2 - n) / 3);
-    if (!decimal) return n * binary[density] * M_LN2;
-    return (density ? n * density : turn + third[n - 3 * turn]) * M_LN10;
-}
-
-/* The fewest round numbers that enclose low..high, as many as fit. */
-static void divide(struct axis *a, double low, double high, int decimal)
-{
-    for (int density = 0; density < 5; density++) {
-        int n = -400, from;
-        while (n < 400 && round_log(decimal, density, n + 1) <= low + 1e-9) n++;
-        from = n;
-        a->ticks = 0;
-        do
-            if (a->ticks < TICKS + 2) a->tick[a->ticks++] = round_log(decimal, density, n);
-            else break;
-        while (round_log(decimal, density, n++) < high - 1e-9 || n < from + 2);
-        if (a->ticks <= TICKS) break;
-    }
-    a->low = a->tick[0];
-    a->high = a->tick[a->ticks - 1];
-}
-
 static void measure(struct chart *c)
 {
     double T0 = INFINITY, T1 = 0, low = INFINITY, high = 0;
@@ -94,11 +62,11 @@ static void measure(struct chart *c)
         const struct vs_norm_point *p = &c->lines.point[i];
         T0 = fmin(T0, p->T), T1 = fmax(T1, p->T);
         if (p->value > 0) low = fmin(low, p->value), high = fmax(high, p->value);
-        else c->y.has_zero = 1;
+        else c->has_zero = 1;
     }
     if (high <= 0) low = high = 1024; /* nothing but zeros */
-    divide(&c->x, log(T0), log(T1), 0);
-    divide(&c->y, log(low), log(high), c->what == VS_NORM_TIME);
+    vs_axis_log(&c->x, log(T0), log(T1), 0);
+    vs_axis_log(&c->y, log(low), log(high), c->what == VS_NORM_TIME);
     c->x.low -= 0.12 * M_LN2, c->x.high += 0.12 * M_LN2; /* points off the frame */
     c->columns = c->lines.panels > 1 ? 2 : 1;
     c->height = c->columns == 1 ? 560 : c->lines.panels <= 4 ? 360 : 280;
@@ -126,7 +94,7 @@ static double to_x(const struct chart *c, double x0, double log_T)
 
 static double to_y(const struct chart *c, double y0, double value)
 {
-    double bottom = y0 + c->height, zero = c->y.has_zero ? ZERO_ROW : 0;
+    double bottom = y0 + c->height, zero = c->has_zero ? ZERO_ROW : 0;
     if (value <= 0) return bottom;
     return bottom - zero - (log(value) - c->y.low) / (c->y.high - c->y.low) * (c->height - zero);
 }
@@ -143,7 +111,7 @@ static void write_frame(struct chart *c, int panel, double x0, double y0)
         tick_label(c, value, text, sizeof text);
         vs_page_text(page, VS_TEXT_RIGHT, x0 - 10, y, VS_INK_SOFT, text);
     }
-    if (c->y.has_zero) vs_page_text(page, VS_TEXT_RIGHT, x0 - 10, bottom, VS_INK_SOFT, "0 B");
+    if (c->has_zero) vs_page_text(page, VS_TEXT_RIGHT, x0 - 10, bottom, VS_INK_SOFT, "0 B");
     for (int i = 0; i < c->x.ticks; i++) {
         double x = to_x(c, x0, c->x.tick[i]);
         vs_page_line(page, x, y0, x, bottom, GRID);
@@ -169,30 +137,11 @@ static void write_line(struct chart *c, const struct vs_norm_line *line, double 
     fputc('\n', f);
 }
 
-/* A first row that is not seen: gnuplot gives up on a file without points. */
-static FILE *begin(struct chart *c, const char *name)
-{
-    FILE *f = vs_page_begin(&c->page, name);
-    if (f) fputs("0\t0\t16777215\n\n", f);
-    return f;
-}
-
-static void legend_entry(struct chart *c, double *x, double *y, unsigned rgb, int style, const char *text)
-{
-    double width = 42 + vs_label_width(text, 14) + 26;
-    if (*x > LEFT && *x + width > VS_PAGE_WIDTH - VS_PAGE_RIGHT) *x = LEFT, *y += LEGEND_ROW;
-    if (style > 0) vs_page_box(&c->page, *x, *y - 4, *x + 34, *y + 4, rgb);
-    else if (!style) vs_page_box(&c->page, *x, *y - 1.5, *x + 34, *y + 1.5, rgb);
-    for (int i = 0; style < 0 && i < 3; i++) vs_page_box(&c->page, *x + 13 * i, *y - 1, *x + 13 * i + 8, *y + 1, rgb);
-    vs_page_text(&c->page, VS_TEXT_LEFT, *x + 42, *y, VS_INK, text);
-    *x += width;
-}
-
 static double write_head(struct chart *c)
 {
     const struct vs_norm_lines *l = &c->lines;
     char text[640], many[64] = "", more[64] = "";
-    double x = LEFT, y = LEGEND_TOP;
+    struct vs_legend legend = {&c->page, LEFT, LEFT, LEGEND_TOP};
     if (l->all_panels > l->panels) snprintf(many, sizeof many, " (%d of %d shapes)", l->panels, l->all_panels);
     snprintf(text, sizeof text, "Per-sample gradient norms: %s%s",
              c->what == VS_NORM_TIME ? "time over T" : "temporary memory over T", many);
@@ -203,9 +152,10 @@ static double write_head(struct chart *c)
                                      : "highest above what was there before the call",
              more);
     vs_page_text(&c->page, VS_TEXT_LEFT, LEFT, 64, VS_INK_SOFT, text);
-    for (int a = 0; a < l->algorithms; a++) legend_entry(c, &x, &y, color_of(l, a), is_auto(l, a), l->algorithm[a]);
-    if (l->has_floor) legend_entry(c, &x, &y, FLOOR_COLOR, -1, "floor");
-    return y + 22;
+    for (int a = 0; a < l->algorithms; a++)
+        vs_legend_entry(&legend, is_auto(l, a) ? VS_SWATCH_BROAD : VS_SWATCH_LINE, color_of(l, a), l->algorithm[a]);
+    if (l->has_floor) vs_legend_entry(&legend, VS_SWATCH_DASHED, FLOOR_COLOR, "floor");
+    return legend.y + 22;
 }
 
 static int draw(struct chart *c, const char *dir, int *unshown, struct vs_error *e)
@@ -214,10 +164,10 @@ static int draw(struct chart *c, const char *dir, int *unshown, struct vs_error 
     int rows = (c->lines.panels + c->columns - 1) / c->columns;
     vs_page_open(&c->page, dir);
     top = write_head(c);
-    c->curves = begin(c, "curves.tsv");
-    c->broad = begin(c, "broad.tsv");
-    c->dashed = begin(c, "dashed.tsv");
-    c->points = begin(c, "points.tsv");
+    c->curves = vs_page_begin_drawn(&c->page, "curves.tsv");
+    c->broad = vs_page_begin_drawn(&c->page, "broad.tsv");
+    c->dashed = vs_page_begin_drawn(&c->page, "dashed.tsv");
+    c->points = vs_page_begin_drawn(&c->page, "points.tsv");
     for (int i = 0; i < c->lines.panels; i++) {
         panel_place(c, i, top, &x0, &y0);
         write_frame(c, i, x0, y0);

@@ -29,6 +29,13 @@ FILE *vs_page_begin(struct vs_page *p, const char *name)
     return f;
 }
 
+FILE *vs_page_begin_drawn(struct vs_page *p, const char *name)
+{
+    FILE *f = vs_page_begin(p, name);
+    if (f) fputs("0\t0\t16777215\n\n", f);
+    return f;
+}
+
 void vs_page_end(struct vs_page *p, FILE *f)
 {
     if (!f) return;

@@ -57,6 +57,8 @@ void vs_page_box(struct vs_page *p, double x0, double y0, double x1, double y1, 
 void vs_page_line(struct vs_page *p, double x0, double y0, double x1, double y1, unsigned rgb);
 /* One more data file of this drawing: for the curves. Closed by vs_page_end. */
 FILE *vs_page_begin(struct vs_page *p, const char *name);
+/* The same with a first row of x, y, colour that is not seen: gnuplot gives up on a file without points. */
+FILE *vs_page_begin_drawn(struct vs_page *p, const char *name);
 void vs_page_end(struct vs_page *p, FILE *f);
 /* Writes page.tsv: height and the number of panels. */
 void vs_page_size(struct vs_page *p, double height, int panels);
