@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_export.c: `vramscope export`: writes what other tools draw from a recording. Must never leave half a file behind.
+ * cmd_export.c: `vramscope export`: writes what papers and other tools take from a recording. Must never leave half a file behind.
  */
 #include <errno.h>
 #include <sqlite3.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../db/query.h"
 #include "../exporters/exporter.h"
 #include "command.h"
+#include "export_tables.h"
 #include "folder.h"
+#include "one_recording.h"
 #include "option.h"
+#include "outcome.h"
 
 /* Of every stack at the peak of each process and device: its frames, outermost first, below the name of its place. */
 static const char stacks_sql[] =
@@ -54,58 +57,102 @@ static int has_stacks(struct vs_db *db)
     return some;
 }
 
+/* What is asked for: stacks of a recording, or tables of outcomes. */
+struct job {
+    const char *format, *table, *path;
+    struct vs_db *recording; /* NULL: tables */
+    long rank;
+    sqlite3 *outcomes;
+};
+
+static int write_job(const struct job *j, FILE *out, struct vs_error *e)
+{
+    return j->recording ? write_stacks(j->recording, j->format, j->rank, out, e)
+                        : vs_export_tables(j->outcomes, j->format, j->table, j->path, out, e);
+}
+
 /* Beside its place first: a reader never sees half of it, and what was there stays when it fails. */
-static int export_to(struct vs_db *db, const char *format, long rank, const char *path, struct vs_error *e)
+static int export_to(const struct job *j, const char *path, struct vs_error *e)
 {
     char beside[4200];
     int err;
     FILE *out = stdout;
-    if (!path) return write_stacks(db, format, rank, out, e);
+    if (!path) return write_job(j, out, e);
     if (snprintf(beside, sizeof beside, "%s.part", path) >= (int)sizeof beside)
         return vs_fail(e, ENAMETOOLONG, "the path of the output is too long");
     if (!(out = fopen(beside, "w"))) return vs_fail(e, errno, "cannot write %s: %s", beside, strerror(errno));
-    err = write_stacks(db, format, rank, out, e);
+    err = write_job(j, out, e);
     if (fclose(out) && !err) err = vs_fail(e, EIO, "cannot write %s: %s", beside, strerror(errno));
     if (!err && rename(beside, path)) err = vs_fail(e, errno, "cannot write %s: %s", path, strerror(errno));
     if (err) unlink(beside);
     return err;
 }
 
+static int export_stacks(const struct vs_command *self, const struct vs_operands *operands, const char *rank, const char *output)
+{
+    struct vs_one_recording one;
+    struct vs_error e;
+    int err, status = vs_one_recording_open(self, operands, rank, &one);
+    if (status >= 0) return status;
+    const struct job j = {.format = "collapsed", .path = one.path, .recording = one.db, .rank = one.rank};
+    err = has_stacks(one.db) ? export_to(&j, output, &e)
+                             : vs_fail(&e, ENOENT, "%s holds no Python stacks; record with: vramscope run --python-lines", one.path);
+    vs_db_close(one.db);
+    return err ? vs_complain("%s", e.text) : VS_OK;
+}
+
+static int export_tables(const char *path, const char *format, const char *table, const char *output)
+{
+    struct job j = {.format = format, .table = table, .path = path};
+    struct vs_error e;
+    int err = vs_outcomes_begin(&j.outcomes, &e);
+    if (!err) err = vs_outcomes_load(j.outcomes, "A", path, &e);
+    if (!err) err = export_to(&j, output, &e);
+    sqlite3_close(j.outcomes);
+    return err ? vs_complain("%s", e.text) : VS_OK;
+}
+
+#define X(name, help) " " #name
+static const char table_choices[] = VS_EXPORT_TABLES(X);
+#undef X
+
 static int export_main(const struct vs_command *self, int argc, char **argv)
 {
-    const char *format = "collapsed", *output = NULL, *rank = NULL;
+    const char *format = NULL, *output = NULL, *rank = NULL, *table = NULL;
     const struct vs_option options[] = {
-        {.letter = 'f', .name = "format", .argument = "FORMAT", .help = "collapsed: one Python stack a line and the bytes it held",
-         .text = &format, .choices = "collapsed"},
+        {.letter = 'f', .name = "format", .argument = "FORMAT", .help = "see above (default: markdown of experiments, else collapsed)",
+         .text = &format, .choices = "collapsed markdown latex csv json"},
+        {.name = "table", .argument = "TABLE", .help = "one table: see above (markdown and latex: both by default)", .text = &table,
+         .choices = table_choices + 1},
         {.letter = 'o', .name = "output", .argument = "FILE", .help = "write there (default: stdout)", .text = &output},
-        {.name = "rank", .argument = "N", .help = "only the processes of this rank", .text = &rank},
+        {.name = "rank", .argument = "N", .help = "with collapsed: only the processes of this rank", .text = &rank},
         {0}};
     struct vs_operands operands = {0};
-    struct vs_db *db = NULL;
-    struct vs_error e;
-    char path[4200], *end = NULL;
-    long number = -1;
-    int err, status = vs_options_parse(self, options, argc, argv, &operands);
+    int experiments, status = vs_options_parse(self, options, argc, argv, &operands);
     if (status >= 0) return status;
-    if (operands.count != 1) return vs_usage(self, "export needs one database or log folder");
-    if (rank) {
-        number = strtol(rank, &end, 10);
-        if (!*rank || *end || number < 0) return vs_usage(self, "--rank needs a number, not '%s'", rank);
-    }
-    err = vs_recording_open(operands.text[0], &db, path, sizeof path, &e);
-    if (!err && !has_stacks(db))
-        err = vs_fail(&e, ENOENT, "%s holds no Python stacks; record with: vramscope run --python-lines", path);
-    if (!err) err = export_to(db, format, number, output, &e);
-    vs_db_close(db);
-    return err ? vs_complain("%s", e.text) : VS_OK;
+    if (operands.count != 1) return vs_usage(self, "export needs one recording, result or folder of a run");
+    experiments = vs_outcomes_are_experiments(operands.text[0]);
+    if (!format) format = table || (experiments && !rank) ? "markdown" : "collapsed";
+    if (!strcmp(format, "collapsed") && table) return vs_usage(self, "--table goes with --format markdown, latex, csv or json");
+    if (!strcmp(format, "collapsed") && experiments && vs_folder_foreign(operands.text[0]))
+        return vs_complain("%s holds results; stacks are in a recording, as suite.db in it is one", operands.text[0]);
+    if (!strcmp(format, "collapsed")) return export_stacks(self, &operands, rank, output);
+    if (rank) return vs_usage(self, "--rank goes with --format collapsed");
+    return export_tables(operands.text[0], format, table, output);
 }
 
 const struct vs_command vs_command_export = {
     .name = "export",
-    .operands = "DB [--format collapsed] [-o FILE] [--rank N]",
-    .summary = "Write the Python stacks of the memory at the peak for flame graph tools",
-    .about = "DB is a database or a log folder of a run recorded with --python-lines. Every line is a stack of what\n"
-             "PyTorch's allocator had handed out at the peak of a device, outermost frame first, and its bytes:\n"
-             "what flamegraph.pl, inferno and speedscope read.",
-    .example = "vramscope export run.db --format collapsed -o memory.txt",
+    .operands = "DB|RESULT|FOLDER [--format FORMAT] [--table TABLE] [-o FILE]",
+    .summary = "Write tables of experiments for papers, or Python stacks for flame graph tools",
+    .about = "Tables, of a run of the suite (its folder, its database, or one result as JSON) or of the ranks of any\n"
+             "recording; vanilla comes first, then what ran in the order it ran. MB are 2^20 bytes.\n"
+#define X(name, help) "  --table " #name ": " help "\n"
+             VS_EXPORT_TABLES(X)
+#undef X
+             "  --format markdown, latex (needs \\usepackage{booktabs}), csv, json\n\n"
+             "Stacks, of a recording made with --python-lines:\n"
+             "  --format collapsed: every line is a stack of what PyTorch's allocator had handed out at the peak of\n"
+             "  a device, outermost frame first, and its bytes: what flamegraph.pl, inferno and speedscope read",
+    .example = "vramscope export runs/run_20250101_120000 --format latex -o tables.tex",
     .main = export_main};

@@ -3,13 +3,12 @@
  * cmd_report.c: `vramscope report`: puts the sections of the report in order. Must never compute: the sections do.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../db/query.h"
 #include "command.h"
-#include "folder.h"
 #include "human.h"
+#include "one_recording.h"
 #include "option.h"
 #include "report.h"
 #include "sheet.h"
@@ -103,22 +102,17 @@ static int report_main(const struct vs_command *self, int argc, char **argv)
         {.name = "rank", .argument = "N", .help = "only the processes of this rank", .text = &rank},
         {0}};
     struct vs_operands operands = {0};
-    struct vs_db *db = NULL;
+    struct vs_one_recording one;
     struct vs_error e;
-    char path[4200], *end = NULL;
     int err, status = vs_options_parse(self, options, argc, argv, &operands);
     if (status >= 0) return status;
-    if (operands.count != 1) return vs_usage(self, "report needs one database or log folder");
     if (how.all && !how.by) return vs_usage(self, "--all goes with --by");
-    if (rank) {
-        how.has_rank = 1;
-        how.rank = strtol(rank, &end, 10);
-        if (!*rank || *end || how.rank < 0) return vs_usage(self, "--rank needs a number, not '%s'", rank);
-    }
-    err = vs_recording_open(operands.text[0], &db, path, sizeof path, &e);
-    how.db_path = path;
-    if (!err) err = vs_report(db, &how, stdout, &e);
-    vs_db_close(db);
+    if ((status = vs_one_recording_open(self, &operands, rank, &one)) >= 0) return status;
+    how.has_rank = one.rank >= 0;
+    how.rank = one.rank;
+    how.db_path = one.path;
+    err = vs_report(one.db, &how, stdout, &e);
+    vs_db_close(one.db);
     return err ? vs_complain("%s", e.text) : VS_OK;
 }
 

@@ -63,6 +63,17 @@ void vs_sheet_line(struct vs_sheet *s, const char *format, ...)
     fprintf(s->out, "%s\n", shown);
 }
 
+void vs_sheet_say(struct vs_sheet *s, const char *format, ...)
+{
+    char text[1024], shown[VS_VISIBLE_ROOM(sizeof text)];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    vs_visible(text, strlen(text), 0, shown, sizeof shown);
+    fputs(shown, s->out);
+}
+
 char *vs_cell(const char *text, int width, char out[VS_CELL])
 {
     unsigned want = (unsigned)(width < 0 ? -width : width);

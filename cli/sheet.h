@@ -36,6 +36,8 @@ int64_t vs_sheet_number(struct vs_sheet *s, const char *sql);      /* of a query
 
 /* One line: made visible, cut at the sheet's width, ended. */
 void vs_sheet_line(struct vs_sheet *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A part of a sentence: made visible, neither cut nor ended. */
+void vs_sheet_say(struct vs_sheet *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The text in exactly `width` columns: cut or padded; a negative width pads on the left. Returns out. */
 char *vs_cell(const char *text, int width, char out[VS_CELL]);

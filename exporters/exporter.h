@@ -36,7 +36,9 @@ struct vs_exporter {
     X(table)            \
     X(csv)              \
     X(json)             \
-    X(collapsed)
+    X(collapsed)        \
+    X(markdown)         \
+    X(latex)
 #define X(name) extern const struct vs_exporter vs_exporter_##name;
 VS_EXPORTERS(X)
 #undef X
