@@ -12,7 +12,7 @@
  *         0 even where it was NaN or infinite, so that a sample that is clipped for its non-finite norm cannot reach the rest.
  * Ownership: the caller owns every buffer; all but `on` and the argument structs lie where the operation runs.
  * Stream: work is queued on `on->stream` in the order of the calls; the CPU is done when a call returns.
- * Determinism: the same bits on every run; no float atomics.
+ * Determinism: the same bits on every run, no float atomics; but cuDNN's attention_backward in bfloat16, whose last bits vary.
  * NaN, Inf: go through; nothing traps.
  * Errors: 0; -EINVAL a NULL buffer or an empty shape; -EOVERFLOW beyond the device's grid; -ENOTSUP the device lacks the element
  *         type; -ENOBUFS workspace too small; -ENOMEM, -EIO the device failed (vs_device.last_error says how).
@@ -123,7 +123,7 @@ struct vs_train_attention {
     size_t workspace_bytes;     /* attention_workspace_bytes() of this call */
 };
 
-/* In place on rows of logits [rows, width] (E): loss[r] = logsumexp - logit[target], and logits become d(loss_r * factor *
+/* In place on rows of logits [rows, width] (E), `row` apart: loss[r] = logsumexp - logit[target], and logits become d(loss_r * factor *
  * c[row's sample]) / d logits. first_row: the place of row 0 in the batch; row r belongs to sample (first_row + r) / T.
  * Sums in float32 or wider. A target outside 0 .. width - 1: loss NaN, gradient NaN. */
 struct vs_train_loss {
@@ -132,7 +132,8 @@ struct vs_train_loss {
     const int64_t *targets; /* of these rows */
     double factor;
     const float *c;
-    void *loss; /* W, of these rows; NULL: not wanted */
+    void *loss;  /* W, of these rows; NULL: not wanted */
+    size_t row;  /* elements from one row to the next, 0: width. What lies between two rows becomes 0 */
 };
 
 /* How the coefficients come from squared norms. n is float64 [sites][B]: norm_b = sqrt(sum over sites of max(n, 0)) * (1 + margin),

@@ -20,7 +20,7 @@ constexpr size_t COLUMNS = WARP * 8;                     /* of a block where a g
 
 struct job {
     const void *sum, *dout;
-    const float2 *mean_rstd;
+    const float *mean_rstd; /* aligned to one of them, no more */
     float *partial[2]; /* of dout * xhat and of dout: B x chunks x width */
     float *out[2];
     size_t B, T, width, stride, chunk, chunks; /* chunk: rows */
@@ -69,7 +69,7 @@ template <class E, int N, bool SCALED, bool PLAIN> __global__ void __launch_boun
             size_t row = b * j.T + t + u * ROWS;
             if (t + u * ROWS >= end) continue;
             g[u] = load<N>(dout + row * j.width);
-            if constexpr (SCALED) x[u] = load<N>(sum + row * j.width), s[u] = j.mean_rstd[row];
+            if constexpr (SCALED) x[u] = load<N>(sum + row * j.width), s[u] = {j.mean_rstd[2 * row], j.mean_rstd[2 * row + 1]};
         }
 #pragma unroll
         for (int u = 0; u < UNROLL; u++) {
@@ -138,7 +138,7 @@ int vs_train_cuda_norm_gradient(const vs_train_on *on, const vs_train_norm_gradi
 {
     int err = check(on, {p->B, p->T, p->width}, {p->sum, p->dout, p->mean_rstd, p->dgamma, p->workspace});
     if (err) return err;
-    const float2 *rows = static_cast<const float2 *>(p->mean_rstd);
+    const float *rows = static_cast<const float *>(p->mean_rstd);
     float *dgamma = static_cast<float *>(p->dgamma), *dbeta = static_cast<float *>(p->dbeta);
     return run(on, {p->sum, p->dout, rows, {}, {dgamma, dbeta}, p->B, p->T, p->width, p->stride, 0, 0}, p->workspace);
 }

@@ -62,7 +62,7 @@ int vs_train_cpu_position_gradient(const struct vs_train_on *on, const void *G, 
 
 int vs_train_cpu_loss(const struct vs_train_on *on, const struct vs_train_loss *p)
 {
-    int err = vs_train_cpu_check(on, p && p->rows && p->width && p->T && p->logits && p->targets);
+    int err = vs_train_cpu_check(on, p && p->rows && p->width && p->T && p->logits && p->targets && (!p->row || p->row >= p->width));
     if (!err) VS_TRAIN_RUN(on, p->rows, loss_item, (void *)p);
     return err;
 }

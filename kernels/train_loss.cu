@@ -18,7 +18,7 @@ struct job {
     const int64_t *targets;
     const float *c;
     float *loss;
-    size_t width, first_row, T;
+    size_t width, row, first_row, T;
     unsigned kept; /* groups of a row that shared memory holds */
     double factor;
 };
@@ -169,7 +169,7 @@ template <class E> __global__ void __launch_bounds__(THREADS_MAX) loss_rows(job 
 {
     extern __shared__ uint4 held[];
     __shared__ float shared[2][WARP];
-    row_parts<E> r(static_cast<E *>(j.logits) + blockIdx.x * j.width, j.width);
+    row_parts<E> r(static_cast<E *>(j.logits) + blockIdx.x * j.row, j.width);
     int64_t target = j.targets[blockIdx.x];
     bool inside = target >= 0 && static_cast<size_t>(target) < j.width;
     float at_target[1] = {};
@@ -180,6 +180,7 @@ template <class E> __global__ void __launch_bounds__(THREADS_MAX) loss_rows(job 
     gradient_of<E> gradient = {all, 1 / all.sum, scale, static_cast<size_t>(target), inside && c == 0};
     if (j.loss && threadIdx.x == 0) j.loss[blockIdx.x] = inside ? logf(all.sum) + (all.most - at_target[0]) : NAN;
     write_row(r, j.kept, held, gradient);
+    for (size_t i = j.width + threadIdx.x; i < j.row; i += blockDim.x) r.row[i] = E(0.0f);
 }
 
 /* Two blocks on a multiprocessor where a row fits into half of its shared memory: one computes while the other waits. */
@@ -229,8 +230,9 @@ __global__ void __launch_bounds__(WARP) clip_samples(vs_train_clip p)
 int vs_train_cuda_loss(const vs_train_on *on, const vs_train_loss *p)
 {
     int err = check(on, {p->rows, p->width, p->T}, {p->logits, p->targets});
+    if (!err && p->row && p->row < p->width) err = vs_cuda_refuse(-EINVAL, "training: rows of logits that overlap");
     if (err) return err;
-    job j = {p->logits, p->targets, p->c, static_cast<float *>(p->loss), p->width, p->first_row, p->T, 0, p->factor};
+    job j = {p->logits, p->targets, p->c, static_cast<float *>(p->loss), p->width, p->row ? p->row : p->width, p->first_row, p->T, 0, p->factor};
     return with_element(on, [&](auto e) { return run<decltype(e)>(on, j, p->rows); });
 }
 

@@ -73,6 +73,12 @@ __device__ inline float row_sum(const group<E, N> (&held)[S], size_t width, floa
     return block_sum(sum, shared);
 }
 
+/* Mean and reciprocal deviation of the block's row; aligned to one of them, no more. */
+__device__ inline float *stats_of(void *mean_rstd)
+{
+    return static_cast<float *>(mean_rstd) + 2 * static_cast<size_t>(blockIdx.x);
+}
+
 template <class E, int N, int S, bool LAYER> __global__ void __launch_bounds__(THREADS_MAX) forward(vs_train_norm_forward p)
 {
     __shared__ float shared[2][WARP];
@@ -85,7 +91,7 @@ template <class E, int N, int S, bool LAYER> __global__ void __launch_bounds__(T
     float mean = LAYER ? row_sum<1>(held, p.width, 0, shared[0]) * per_element : 0;
     float variance = row_sum<2>(held, p.width, mean, shared[1]) * per_element;
     float rstd = 1 / sqrtf(variance + static_cast<float>(p.eps));
-    if (threadIdx.x == 0) static_cast<float2 *>(p.mean_rstd)[blockIdx.x] = make_float2(mean, rstd);
+    if (threadIdx.x == 0) stats_of(p.mean_rstd)[0] = mean, stats_of(p.mean_rstd)[1] = rstd;
     const float *gamma = static_cast<const float *>(p.gamma), *beta = static_cast<const float *>(p.beta);
 #pragma unroll
     for (int s = 0; s < S; s++) {
@@ -111,8 +117,8 @@ template <class E, int N, int S, bool LAYER> __global__ void __launch_bounds__(T
     read_row(static_cast<const E *>(p.sum) + row, p.width, held);
     read_row(static_cast<const E *>(p.dout) + row, p.width, dout);
     if (p.residual) read_row(static_cast<const E *>(p.residual) + row, p.width, residual);
-    float2 of_row = static_cast<const float2 *>(p.mean_rstd)[blockIdx.x];
-    float mean = LAYER ? of_row.x : 0, rstd = of_row.y, sums[2] = {};
+    const float *stats = stats_of(const_cast<void *>(p.mean_rstd));
+    float mean = LAYER ? stats[0] : 0, rstd = stats[1], sums[2] = {};
 #pragma unroll
     for (int s = 0; s < S; s++) {
         if (column_of<N>(s) >= p.width) continue;

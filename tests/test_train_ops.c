@@ -286,14 +286,14 @@ START_TEST(test_loss_has_its_gradient_in_any_pieces)
     double *d = train_zeros(ROWS * WIDTH), *pieces = train_zeros(ROWS * WIDTH);
     for (size_t r = 0; r < ROWS; r++) targets[r] = (int64_t)(r * 17 % WIDTH);
     for (size_t i = 0; i < ROWS * WIDTH; i++) d[i] = pieces[i] = l.logits[i] *= 4;
-    struct vs_train_loss p = {ROWS, WIDTH, 0, T, d, targets, 0.25, c, loss};
+    struct vs_train_loss p = {ROWS, WIDTH, 0, T, d, targets, 0.25, c, loss, 0};
     ck_assert_int_eq(ops->loss(&on, &p), 0);
     train_check_gradient("logits", loss_value, &l, l.logits, ROWS * WIDTH, 1, d);
     for (size_t r = 0; r < ROWS; r++)
         ck_assert_double_eq_tol(loss[r], row_loss(l.logits + r * WIDTH, targets[r]), 1e-12);
     for (size_t first = 0, rows = 4; first < ROWS; first += rows) {
         p = (struct vs_train_loss){ROWS - first < rows ? ROWS - first : rows, WIDTH, first, T, pieces + first * WIDTH,
-                                   targets + first, 0.25, c, again + first};
+                                   targets + first, 0.25, c, again + first, 0};
         ck_assert_int_eq(ops->loss(&on, &p), 0);
     }
     ck_assert_mem_eq(pieces, d, ROWS * WIDTH * sizeof *d);
@@ -310,9 +310,9 @@ START_TEST(test_loss_of_odd_rows)
 {
     static const float c[5] = {1, 1, 0, 0, 1};
     const int64_t targets[5] = {2, -1, 0, 3, 0};
-    double x[5][3] = {{1, 2, 3}, {1, 2, 3}, {NAN, 1, 2}, {1, 2, 3}, {1000, -1000, -INFINITY}};
+    double x[5][4] = {{1, 2, 3, NAN}, {1, 2, 3, NAN}, {NAN, 1, 2, 9}, {1, 2, 3, 9}, {1000, -1000, -INFINITY, 9}}; /* padded rows */
     double loss[5];
-    struct vs_train_loss p = {5, 3, 0, 1, x, targets, 2, c, loss};
+    struct vs_train_loss p = {5, 3, 0, 1, x, targets, 2, c, loss, 4};
     ck_assert_int_eq(ops->loss(&on, &p), 0);
     ck_assert_double_eq_tol(loss[0], 0.4076059644443803, 1e-12);
     ck_assert_double_eq_tol(x[0][2], 2 * (0.66524096 - 1), 1e-7);
@@ -320,8 +320,11 @@ START_TEST(test_loss_of_odd_rows)
     ck_assert(isnan(loss[2]) && x[2][0] == 0 && x[2][1] == 0); /* left out, whatever it is */
     ck_assert(isnan(loss[3]) && isnan(x[3][1]));
     ck_assert(loss[4] == 0 && x[4][0] == 0 && x[4][1] == 0 && x[4][2] == 0); /* nothing overflows */
+    for (int r = 0; r < 5; r++) ck_assert_double_eq(x[r][3], 0);
     p.loss = NULL;
     ck_assert_int_eq(ops->loss(&on, &p), 0);
+    p.row = 2;
+    ck_assert_int_eq(ops->loss(&on, &p), -EINVAL);
 }
 END_TEST
 

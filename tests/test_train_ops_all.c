@@ -145,7 +145,7 @@ static void run_tokens(struct everything *e)
     keep(e, ops->embed(&e->on, ids, table, positions, ROWS, T, WIDTH, out), out, ALL);
     keep(e, ops->embed_gradient(&e->on, &sorted, out, c, T, WIDTH, table), table, VOCABULARY * WIDTH);
     keep(e, ops->position_gradient(&e->on, out, c, B, T, WIDTH, positions), positions, T * WIDTH);
-    const struct vs_train_loss p = {ROWS, WIDTH, 0, T, out, ids, 0.5, c, loss};
+    const struct vs_train_loss p = {ROWS, WIDTH, 0, T, out, ids, 0.5, c, loss, 0};
     keep(e, ops->loss(&e->on, &p), out, ALL);
     keep_doubles(e, ops->sample_loss(&e->on, loss, B, T, mean), mean, B);
 }
@@ -264,7 +264,7 @@ START_TEST(test_wrong_calls_with_structs_are_refused)
     REFUSE(attention, vs_train_attention, attention, p.row = 3);
     REFUSE(attention, vs_train_attention, attention, p.stats = NULL);
     REFUSE(attention, vs_train_attention, attention, p.workspace = NULL);
-    const struct vs_train_loss loss = {2, 2, 0, 2, d, ids, 1, NULL, f};
+    const struct vs_train_loss loss = {2, 2, 0, 2, d, ids, 1, NULL, f, 0};
     ck_assert_int_eq(ops->loss(&good, &loss), 0);
     REFUSE(loss, vs_train_loss, loss, p.targets = NULL);
     REFUSE(loss, vs_train_loss, loss, p.T = 0);

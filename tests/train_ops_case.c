@@ -6,6 +6,7 @@
 #include "train_ops_case.h"
 
 #include <check.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,7 @@ static char **run_on_gpu(struct train_test *t, const struct train_case *c, bool 
     int err = as_graph ? replayed(t, c, &s) : c->run(t, &s);
     if (!err) err = t->g.device->wait(NULL);
     if (err) norms_trouble(&t->g, "%s, variant %d: %d, %s", c->name, t->variant, err, t->g.device->last_error());
+    ck_assert_msg(err != -EIO, "%s, variant %d: %s", c->name, t->variant, t->g.device->last_error()); /* nothing works after it */
     ck_assert_int_eq(t->g.device->download(end, (char *)s.scratch + scratch, FENCE), 0);
     if (memcmp(end, fence, FENCE) != 0) norms_trouble(&t->g, "%s, variant %d: wrote behind its workspace", c->name, t->variant);
     for (size_t i = 0; i < t->count; i++) {

@@ -23,7 +23,7 @@ int vs_train_input_gradient(struct vs_trainer *t, size_t unit, enum vs_train_ten
                                        .n = p->columns,
                                        .k = p->rows,
                                        .x = G,
-                                       .ldx = p->rows,
+                                       .ldx = vs_train_output_width(t, unit, id),
                                        .y = vs_train_matrix(t, unit, id),
                                        .ldy = p->columns,
                                        .out = dX,

@@ -23,7 +23,7 @@ static struct head head_of(const struct vs_trainer *t)
 static size_t chunk_rows(const struct vs_trainer *t, const struct vs_train_pass *p, const struct head *h)
 {
     const struct vs_train_model *m = &t->settings.model;
-    size_t all = p->batch->B * m->T, rows = CHUNK_BYTES / (m->V * vs_train_E(t)) / CHUNK_ROWS * CHUNK_ROWS;
+    size_t all = p->batch->B * m->T, rows = CHUNK_BYTES / (vs_train_output_width(t, h->unit, h->id) * vs_train_E(t)) / CHUNK_ROWS * CHUNK_ROWS;
     if (p->action[h->id] & (VS_DO_NORM | VS_DO_KEEP | VS_DO_STORE)) return m->T; /* a sample's norm needs all of its rows */
     if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
     return rows < all ? rows : all;
@@ -41,7 +41,7 @@ static int logits_of(struct vs_trainer *t, const struct head *h, const void *inp
                                        .y = vs_train_matrix(t, h->unit, h->id),
                                        .ldy = m->h,
                                        .out = logits,
-                                       .ldo = m->V,
+                                       .ldo = vs_train_output_width(t, h->unit, h->id),
                                        .alpha = 1};
     return VS_TRAIN_RUN(t, product(&t->on, &product));
 }
@@ -49,10 +49,10 @@ static int logits_of(struct vs_trainer *t, const struct head *h, const void *inp
 static int chunk(struct vs_trainer *t, const struct vs_train_pass *p, const struct head *h, size_t first, size_t rows, void *dx)
 {
     const struct vs_train_model *m = &t->settings.model;
-    size_t E = vs_train_E(t), B = rows == m->T ? 1 : 0;
+    size_t E = vs_train_E(t), B = rows == m->T ? 1 : 0, row = vs_train_output_width(t, h->unit, h->id);
     void *input = vs_train_at(h->input, first * m->h, E), *logits = NULL;
     bool holds = false, keeps = p->action[h->id] & VS_DO_KEEP;
-    int err = vs_train_take(t, rows * m->V * E, &logits, keeps ? "activation/head.d_logits" : "temporary/head.logits");
+    int err = vs_train_take(t, rows * row * E, &logits, keeps ? "activation/head.d_logits" : "temporary/head.logits");
     if (!err) err = logits_of(t, h, input, rows, logits);
     struct vs_train_loss loss = {.rows = rows,
                                  .width = m->V,
@@ -62,7 +62,8 @@ static int chunk(struct vs_trainer *t, const struct vs_train_pass *p, const stru
                                  .targets = p->batch->targets + first,
                                  .factor = 1.0 / (double)m->T,
                                  .c = p->c,
-                                 .loss = vs_train_at(t->loss, (size_t)(p->batch->targets - t->batch.targets) + first, vs_train_W(t))};
+                                 .loss = vs_train_at(t->loss, (size_t)(p->batch->targets - t->batch.targets) + first, vs_train_W(t)),
+                                 .row = row};
     if (!err) err = VS_TRAIN_RUN(t, loss(&t->on, &loss));
     if (!err) err = vs_train_site_rows(t, p, h->unit, h->id, input, logits, first / m->T, B, rows, &holds);
     if (!err) err = vs_train_input_gradient(t, h->unit, h->id, rows, logits, vs_train_at(dx, first * m->h, E));

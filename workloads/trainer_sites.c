@@ -30,6 +30,12 @@ int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, 
     return err;
 }
 
+size_t vs_train_output_width(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
+{
+    size_t p = vs_train_unit_of(&t->layout, unit)->tensor[id].rows;
+    return id == VS_TENSOR_HEAD || id == VS_TENSOR_TOKEN ? (p + 7) / 8 * 8 : p;
+}
+
 /* gradient[p,d] (+)= G^T A over `rows` rows. */
 static int sum_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, const void *A, const void *G, size_t rows)
 {
@@ -41,7 +47,7 @@ static int sum_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor 
                                        .n = p->columns,
                                        .k = rows,
                                        .x = G,
-                                       .ldx = p->rows,
+                                       .ldx = vs_train_output_width(t, unit, id),
                                        .y = A,
                                        .ldy = p->columns,
                                        .out = vs_train_at(w->gradient, p->offset, vs_train_W(t)),
@@ -72,7 +78,7 @@ static int store_gradients(struct vs_trainer *t, size_t unit, enum vs_train_tens
                                        .n = p->columns,
                                        .k = T,
                                        .x = G,
-                                       .ldx = p->rows,
+                                       .ldx = vs_train_output_width(t, unit, id),
                                        .y = A,
                                        .ldy = p->columns,
                                        .out = out,
@@ -80,7 +86,7 @@ static int store_gradients(struct vs_trainer *t, size_t unit, enum vs_train_tens
                                        .out_wide = true,
                                        .alpha = 1,
                                        .batch = B,
-                                       .step_x = T * p->rows,
+                                       .step_x = T * vs_train_output_width(t, unit, id),
                                        .step_y = T * p->columns,
                                        .step_out = count};
     if (!err) err = VS_TRAIN_RUN(t, product(&t->on, &product));

@@ -66,9 +66,8 @@ int vs_train_update_all(struct vs_trainer *t, const float *c)
 /* gradient (+)= sum_b c_b G_b^T A_b: G is weighted where it lies. */
 static int from_kept(struct vs_trainer *t, struct vs_train_kept *k)
 {
-    const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
-    size_t T = t->settings.model.T;
-    int err = VS_TRAIN_RUN(t, scale_samples(&t->on, k->G, (const float *)t->c + k->first, k->B, T * p->rows));
+    size_t T = t->settings.model.T, count = T * vs_train_output_width(t, k->unit, k->id);
+    int err = VS_TRAIN_RUN(t, scale_samples(&t->on, k->G, (const float *)t->c + k->first, k->B, count));
     struct vs_train_pass pass = {.action = {[0] = 0}};
     bool holds;
     pass.action[k->id] = VS_DO_GRADIENT;
@@ -171,7 +170,7 @@ static int drop_kept(struct vs_trainer *t)
         const struct vs_train_kept *k = &t->kept[i];
         const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
         vs_train_drop_add(&d, k->A, m->T * p->columns * E, k->first, k->B);
-        vs_train_drop_add(&d, k->G, m->T * p->rows * E, k->first, k->B);
+        vs_train_drop_add(&d, k->G, m->T * vs_train_output_width(t, k->unit, k->id) * E, k->first, k->B);
     }
     for (size_t u = 0; u < t->layout.units; u++) {
         const struct vs_train_unit *unit = vs_train_unit_of(&t->layout, u);
