@@ -125,7 +125,7 @@ struct vs_train_attention {
 
 /* In place on rows of logits [rows, width] (E), `row` apart: loss[r] = logsumexp - logit[target], and logits become d(loss_r * factor *
  * c[row's sample]) / d logits. first_row: the place of row 0 in the batch; row r belongs to sample (first_row + r) / T.
- * Sums in float32 or wider. A target outside 0 .. width - 1: loss NaN, gradient NaN. */
+ * Sums in float32 or wider. A target outside 0 .. width - 1: loss NaN, gradient NaN, but 0 where c is 0. */
 struct vs_train_loss {
     size_t rows, width, first_row, T;
     void *logits;

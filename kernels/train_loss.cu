@@ -177,7 +177,7 @@ template <class E> __global__ void __launch_bounds__(THREADS_MAX) loss_rows(job 
     softmax all = read_row(r, j.kept, held, shared); /* waits for all: the target's logit is not written before it is read */
     double c = j.c ? j.c[(j.first_row + blockIdx.x) / j.T] : 1;
     float scale = inside ? static_cast<float>(j.factor * c) : NAN;
-    gradient_of<E> gradient = {all, 1 / all.sum, scale, static_cast<size_t>(target), inside && c == 0};
+    gradient_of<E> gradient = {all, 1 / all.sum, scale, static_cast<size_t>(target), c == 0};
     if (j.loss && threadIdx.x == 0) j.loss[blockIdx.x] = inside ? logf(all.sum) + (all.most - at_target[0]) : NAN;
     write_row(r, j.kept, held, gradient);
     for (size_t i = j.width + threadIdx.x; i < j.row; i += blockDim.x) r.row[i] = E(0.0f);

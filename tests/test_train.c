@@ -175,6 +175,40 @@ START_TEST(test_modes_do_what_explicit_does)
 }
 END_TEST
 
+/* Norms beside a pass that is vanilla's otherwise. */
+START_TEST(test_norms_only_are_norms_and_nothing_else)
+{
+    enum vs_train_mode mode = (enum vs_train_mode)(_i % VS_MODE_COUNT);
+    const struct vs_train_model *model = _i < VS_MODE_COUNT ? &lm : &llama;
+    struct vs_train_settings s = settings(model, mode, VS_TRAIN_fp32), plain = settings(model, VS_MODE_vanilla, VS_TRAIN_fp32);
+    struct vs_train_settings reference = settings(model, VS_MODE_explicit, VS_TRAIN_fp32);
+    struct run r, vanilla, explicit;
+    double loss, norm[3], expected[3];
+    if (mode == VS_MODE_vanilla) return;
+    s.norms_only = true;
+    run_open(&r, &s);
+    run_open(&vanilla, &plain);
+    run_open(&explicit, &reference);
+    for (uint64_t i = 0; i < 2; i++) {
+        step(&r, i);
+        step(&vanilla, i);
+    }
+    for (size_t u = 0; u < r.t.layout.units; u++)
+        for (size_t i = 0; i < vs_train_unit_of(&r.t.layout, u)->count; i++)
+            ck_assert_double_eq_tol((double)((float *)r.gradient[u])[i], (double)((float *)vanilla.gradient[u])[i], 1e-6);
+    run_close(&r);
+    run_open(&r, &s);
+    step(&r, 0);
+    step(&explicit, 0);
+    ck_assert_int_eq(vs_trainer_read(&r.t, &loss, norm, (float[3]){0}), 0);
+    ck_assert_int_eq(vs_trainer_read(&explicit.t, &loss, expected, (float[3]){0}), 0);
+    for (size_t b = 0; b < s.model.B; b++) ck_assert_double_eq_tol(norm[b], expected[b], 1e-5 * expected[b]);
+    run_close(&r);
+    run_close(&vanilla);
+    run_close(&explicit);
+}
+END_TEST
+
 START_TEST(test_a_check_that_must_fail_does)
 {
     struct vs_train_errors e = {.norms = 0, .gradients = 2e-4, .weights = 0, .clipped = NAN, .tolerance = 1e-4};
@@ -284,28 +318,30 @@ END_TEST
 
 /* ---- a sample that cannot be had ---- */
 
-/* Sample 0 alone has id 0, whose row is not finite: the others' clipped gradients must be those of a batch where it is zero. */
-static void poison(struct run *r, const struct vs_train_settings *s)
+/* Sample 0 has no finite norm: it alone has id 0, whose row is not finite; or one of its targets is none. */
+static void poison(struct run *r, const struct vs_train_settings *s, bool target)
 {
     size_t tokens = s->model.B * s->model.T;
     int64_t *ids = calloc(2 * tokens, sizeof *ids);
     ck_assert_ptr_nonnull(ids);
     for (size_t i = 0; i < 2 * tokens; i++) ids[i] = (int64_t)(1 + i * 31 % (s->model.V - 1));
-    ids[3] = 0;
-    ((float *)r->t.unit[0].weight)[5] = INFINITY;
+    if (target) ids[tokens + 4] = -100;
+    else ids[3] = 0;
+    if (!target) ((float *)r->t.unit[0].weight)[5] = INFINITY;
     ck_assert_int_eq(vs_trainer_load_ids(&r->t, ids, ids + tokens), 0);
     free(ids);
 }
 
 START_TEST(test_a_sample_without_a_finite_norm_counts_for_nothing)
 {
-    struct vs_train_settings s = settings(&lm, (enum vs_train_mode)_i, VS_TRAIN_fp32);
+    int mode = _i % VS_MODE_COUNT, how = _i / VS_MODE_COUNT; /* llama's table is its head too: every sample reads all of it */
+    struct vs_train_settings s = settings(how == 2 ? &llama : &lm, (enum vs_train_mode)mode, VS_TRAIN_fp32);
     struct run r;
     double loss, norm[3];
     float c[3];
-    if (_i == VS_MODE_vanilla) return;
+    if (mode == VS_MODE_vanilla) return;
     run_open(&r, &s);
-    poison(&r, &s);
+    poison(&r, &s, how > 0);
     ck_assert_int_eq(vs_trainer_step(&r.t), 0);
     ck_assert_int_eq(vs_trainer_read(&r.t, &loss, norm, c), 0);
     ck_assert(!isfinite(norm[0]) && c[0] == 0);
@@ -354,12 +390,13 @@ Suite *make_train_suite(void)
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, test_gradients_are_the_slopes_of_the_loss, 0, 2);
     tcase_add_loop_test(t, test_modes_do_what_explicit_does, 0, 2 * VS_MODE_COUNT);
+    tcase_add_loop_test(t, test_norms_only_are_norms_and_nothing_else, 0, 2 * VS_MODE_COUNT);
     tcase_add_test(t, test_a_check_that_must_fail_does);
     tcase_add_loop_test(t, test_a_step_takes_what_was_planned, 0, 2 * VS_MODE_COUNT);
     tcase_add_test(t, test_weights_of_the_presets);
     tcase_add_test(t, test_auto_keeps_to_its_budget);
     tcase_add_loop_test(t, test_noise_is_as_large_as_said, 0, VS_MODE_COUNT);
-    tcase_add_loop_test(t, test_a_sample_without_a_finite_norm_counts_for_nothing, 0, VS_MODE_COUNT);
+    tcase_add_loop_test(t, test_a_sample_without_a_finite_norm_counts_for_nothing, 0, 3 * VS_MODE_COUNT);
     tcase_add_test(t, test_sizes_that_cannot_be);
     suite_add_tcase(s, t);
     return s;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGN_ELEMENTS = 64 };
+enum { ALIGN_ELEMENTS = 64, ALIGN_ROWS = 8 };
 
 static const struct vs_train_model presets[] = {
 #define X(name, llama, V, h, L, heads, kv, ffn, T, longest, B) {name, llama, V, h, L, heads, kv, ffn, T, longest, B},
@@ -29,6 +29,15 @@ static int refuse(char *why, size_t bytes, const char *format, size_t a, size_t 
     return -EINVAL;
 }
 
+/* No less than the bytes that any mode takes, in float64, which does not wrap: weights, states and gradients by sample; activations. */
+static double bytes_at_most(const struct vs_train_model *m)
+{
+    double h = (double)m->h, V = (double)m->V, L = (double)m->L, B = (double)m->B, T = (double)m->T;
+    double wide = (double)vs_train_qkv_width(m) + (double)vs_train_up_width(m) + (double)m->ffn + 8 * h;
+    double weights = h * (2 * V + T + L * (wide + 8)), activations = B * T * (2 * V + L * 2 * wide);
+    return sizeof(double) * ((B + 4) * weights + activations);
+}
+
 int vs_train_model_check(const struct vs_train_model *m, char *why, size_t bytes)
 {
     const size_t most = (size_t)1 << 31;
@@ -44,6 +53,7 @@ int vs_train_model_check(const struct vs_train_model *m, char *why, size_t bytes
     if (m->llama && m->h / m->heads % 2)
         return refuse(why, bytes, "heads of width %zu cannot turn in pairs: choose --hidden-dim %zu times an even number", m->h / m->heads,
                       m->heads);
+    if (bytes_at_most(m) > 0x1p60) return refuse(why, bytes, "these sizes need more than 2^60 bytes: choose smaller ones", 0, 0);
     if (m->longest && m->T > m->longest)
         return refuse(why, bytes, "--seq-len %zu is longer than the preset's %zu; give the sizes by flags without --preset", m->T, m->longest);
     return 0;
@@ -61,9 +71,11 @@ size_t vs_train_up_width(const struct vs_train_model *m)
 
 static void place(struct vs_train_unit *u, enum vs_train_tensor id, size_t rows, size_t columns)
 {
-    u->tensor[id] = (struct vs_train_place){rows, columns, u->count};
+    bool vocabulary = id == VS_TENSOR_TOKEN || id == VS_TENSOR_HEAD;
+    size_t padded = vocabulary ? (rows + ALIGN_ROWS - 1) / ALIGN_ROWS * ALIGN_ROWS : rows;
+    u->tensor[id] = (struct vs_train_place){rows, columns, padded, u->count};
     u->exact += rows * columns;
-    u->count += (rows * columns + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+    u->count += (padded * columns + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
 }
 
 static void place_block(const struct vs_train_model *m, struct vs_train_unit *u)

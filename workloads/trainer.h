@@ -217,8 +217,6 @@ int vs_train_input_gradient(struct vs_trainer *t, size_t unit, enum vs_train_ten
 int vs_train_norm_input(struct vs_trainer *t, size_t unit, enum vs_train_tensor gamma, size_t rows, const void *sum, const void *stats,
                         void **dout, bool fresh, const char *name, void **dx);
 
-/* Elements of a row of a linear layer's output gradient: logits are padded with zeros to whole 16 bytes, for the products' sake. */
-size_t vs_train_output_width(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
 /* trainer_sites.c: a linear layer of G = d loss / d output [rows, p] and its input A [rows, d]. *holds: G must stay as it is, and is
  * given back by whoever settles it; with VS_DO_KEEP *A too, which is then NULL. */
 int vs_train_site(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void **A, void *G,

@@ -21,9 +21,9 @@ int vs_train_input_gradient(struct vs_trainer *t, size_t unit, enum vs_train_ten
     const struct vs_train_place *p = &vs_train_unit_of(&t->layout, unit)->tensor[id];
     struct vs_train_product product = {.m = rows,
                                        .n = p->columns,
-                                       .k = p->rows,
+                                       .k = p->padded,
                                        .x = G,
-                                       .ldx = vs_train_output_width(t, unit, id),
+                                       .ldx = p->padded,
                                        .y = vs_train_matrix(t, unit, id),
                                        .ldy = p->columns,
                                        .out = dX,

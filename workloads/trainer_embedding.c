@@ -13,7 +13,7 @@ static void *table(const struct vs_trainer *t, void *base, enum vs_train_tensor 
 static size_t table_count(const struct vs_trainer *t, enum vs_train_tensor id)
 {
     const struct vs_train_place *p = &t->layout.kind[VS_UNIT_EMBEDDING].tensor[id];
-    return p->rows * p->columns;
+    return p->padded * p->columns;
 }
 
 int vs_train_embedding_sum(struct vs_trainer *t, const struct vs_train_batch *b, enum vs_train_tensor id, const void *G, const float *c)

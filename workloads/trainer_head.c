@@ -20,10 +20,16 @@ static struct head head_of(const struct vs_trainer *t)
     return (struct head){t->layout.units - 1, VS_TENSOR_HEAD, t->x_end};
 }
 
+/* Elements of a row of logits. */
+static size_t padded(const struct vs_trainer *t, const struct head *h)
+{
+    return vs_train_unit_of(&t->layout, h->unit)->tensor[h->id].padded;
+}
+
 static size_t chunk_rows(const struct vs_trainer *t, const struct vs_train_pass *p, const struct head *h)
 {
     const struct vs_train_model *m = &t->settings.model;
-    size_t all = p->batch->B * m->T, rows = CHUNK_BYTES / (vs_train_output_width(t, h->unit, h->id) * vs_train_E(t)) / CHUNK_ROWS * CHUNK_ROWS;
+    size_t all = p->batch->B * m->T, rows = CHUNK_BYTES / (padded(t, h) * vs_train_E(t)) / CHUNK_ROWS * CHUNK_ROWS;
     if (p->action[h->id] & (VS_DO_NORM | VS_DO_KEEP | VS_DO_STORE)) return m->T; /* a sample's norm needs all of its rows */
     if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
     return rows < all ? rows : all;
@@ -34,14 +40,14 @@ static int logits_of(struct vs_trainer *t, const struct head *h, const void *inp
     const struct vs_train_model *m = &t->settings.model;
     struct vs_train_product product = {.transpose_y = true,
                                        .m = rows,
-                                       .n = m->V,
+                                       .n = padded(t, h),
                                        .k = m->h,
                                        .x = input,
                                        .ldx = m->h,
                                        .y = vs_train_matrix(t, h->unit, h->id),
                                        .ldy = m->h,
                                        .out = logits,
-                                       .ldo = vs_train_output_width(t, h->unit, h->id),
+                                       .ldo = padded(t, h),
                                        .alpha = 1};
     return VS_TRAIN_RUN(t, product(&t->on, &product));
 }
@@ -49,7 +55,7 @@ static int logits_of(struct vs_trainer *t, const struct head *h, const void *inp
 static int chunk(struct vs_trainer *t, const struct vs_train_pass *p, const struct head *h, size_t first, size_t rows, void *dx)
 {
     const struct vs_train_model *m = &t->settings.model;
-    size_t E = vs_train_E(t), B = rows == m->T ? 1 : 0, row = vs_train_output_width(t, h->unit, h->id);
+    size_t E = vs_train_E(t), B = rows == m->T ? 1 : 0, row = padded(t, h);
     void *input = vs_train_at(h->input, first * m->h, E), *logits = NULL;
     bool holds = false, keeps = p->action[h->id] & VS_DO_KEEP;
     int err = vs_train_take(t, rows * row * E, &logits, keeps ? "activation/head.d_logits" : "temporary/head.logits");

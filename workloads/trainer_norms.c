@@ -32,7 +32,7 @@ int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list
         layers[i] = (struct vs_norms_layer){.B = list[i].B,
                                             .T = t->settings.model.T,
                                             .d = p->columns,
-                                            .p = vs_train_output_width(t, list[i].unit, list[i].id),
+                                            .p = p->padded,
                                             .A = list[i].A,
                                             .G = list[i].G,
                                             .n = vs_train_n(t, list[i].unit, list[i].id) + list[i].first};

@@ -30,12 +30,6 @@ int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, 
     return err;
 }
 
-size_t vs_train_output_width(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
-{
-    size_t p = vs_train_unit_of(&t->layout, unit)->tensor[id].rows;
-    return id == VS_TENSOR_HEAD || id == VS_TENSOR_TOKEN ? (p + 7) / 8 * 8 : p;
-}
-
 /* gradient[p,d] (+)= G^T A over `rows` rows. */
 static int sum_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, const void *A, const void *G, size_t rows)
 {
@@ -43,11 +37,11 @@ static int sum_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor 
     int err = vs_train_take_gradient(t, unit);
     struct vs_train_weights *w = &t->unit[unit];
     struct vs_train_product product = {.transpose_x = true,
-                                       .m = p->rows,
+                                       .m = p->padded,
                                        .n = p->columns,
                                        .k = rows,
                                        .x = G,
-                                       .ldx = vs_train_output_width(t, unit, id),
+                                       .ldx = p->padded,
                                        .y = A,
                                        .ldy = p->columns,
                                        .out = vs_train_at(w->gradient, p->offset, vs_train_W(t)),
@@ -65,7 +59,7 @@ static int store_gradients(struct vs_trainer *t, size_t unit, enum vs_train_tens
                            size_t B)
 {
     const struct vs_train_place *p = &vs_train_unit_of(&t->layout, unit)->tensor[id];
-    size_t count = p->rows * p->columns, T = t->settings.model.T, W = vs_train_W(t);
+    size_t count = p->padded * p->columns, T = t->settings.model.T, W = vs_train_W(t);
     struct vs_train_weights *w = &t->unit[unit];
     char text[16];
     int err = 0;
@@ -74,11 +68,11 @@ static int store_gradients(struct vs_trainer *t, size_t unit, enum vs_train_tens
                             vs_train_unit_name(&t->layout, unit, text, sizeof text), vs_train_tensor_name(id));
     void *out = vs_train_at(w->store[id], first * count, W);
     struct vs_train_product product = {.transpose_x = true,
-                                       .m = p->rows,
+                                       .m = p->padded,
                                        .n = p->columns,
                                        .k = T,
                                        .x = G,
-                                       .ldx = vs_train_output_width(t, unit, id),
+                                       .ldx = p->padded,
                                        .y = A,
                                        .ldy = p->columns,
                                        .out = out,
@@ -86,7 +80,7 @@ static int store_gradients(struct vs_trainer *t, size_t unit, enum vs_train_tens
                                        .out_wide = true,
                                        .alpha = 1,
                                        .batch = B,
-                                       .step_x = T * vs_train_output_width(t, unit, id),
+                                       .step_x = T * p->padded,
                                        .step_y = T * p->columns,
                                        .step_out = count};
     if (!err) err = VS_TRAIN_RUN(t, product(&t->on, &product));
@@ -117,8 +111,9 @@ int vs_train_site_rows(struct vs_trainer *t, const struct vs_train_pass *p, size
     if (!err && action & VS_DO_STORE) err = store_gradients(t, unit, id, A, G, first, B);
     if (err || !(action & (VS_DO_NORM | VS_DO_KEEP))) return err;
     struct vs_train_kept entry = {.unit = unit, .first = first, .B = B, .id = id, .action = action, .A = A, .G = G};
-    *holds = true;
-    return keep(t, &entry);
+    err = keep(t, &entry);
+    *holds = !err;
+    return err;
 }
 
 int vs_train_site(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void **A, void *G,

@@ -152,6 +152,7 @@ static int step_norms_only(struct vs_trainer *t)
     memcpy(p.action, t->plan.action, sizeof p.action);
     int err = no_squares(t, t->batch.B);
     if (!err) err = once(t, &p);
+    forget_stores(t);
     if (!err) err = clip(t); /* the norms are read; the coefficients are not */
     return err ? err : optimize(t, apply_plain);
 }

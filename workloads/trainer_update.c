@@ -66,7 +66,7 @@ int vs_train_update_all(struct vs_trainer *t, const float *c)
 /* gradient (+)= sum_b c_b G_b^T A_b: G is weighted where it lies. */
 static int from_kept(struct vs_trainer *t, struct vs_train_kept *k)
 {
-    size_t T = t->settings.model.T, count = T * vs_train_output_width(t, k->unit, k->id);
+    size_t T = t->settings.model.T, count = T * vs_train_unit_of(&t->layout, k->unit)->tensor[k->id].padded;
     int err = VS_TRAIN_RUN(t, scale_samples(&t->on, k->G, (const float *)t->c + k->first, k->B, count));
     struct vs_train_pass pass = {.action = {[0] = 0}};
     bool holds;
@@ -148,7 +148,7 @@ static int finish_unit(struct vs_trainer *t, size_t unit)
     struct vs_train_weights *w = &t->unit[unit];
     int err = from_store(t, unit, &w->vectors, u->vectors, u->count - u->vectors);
     for (int i = 0; !err && i < VS_TRAIN_MATRICES; i++)
-        err = from_store(t, unit, &w->store[i], u->tensor[i].offset, u->tensor[i].rows * u->tensor[i].columns);
+        err = from_store(t, unit, &w->store[i], u->tensor[i].offset, u->tensor[i].padded * u->tensor[i].columns);
     for (size_t i = 0; !err && i < t->kept_count; i++)
         if (t->kept[i].unit == unit) err = from_kept(t, &t->kept[i]);
     if (!err && unit == 0 && t->embedding_G) {
@@ -170,13 +170,13 @@ static int drop_kept(struct vs_trainer *t)
         const struct vs_train_kept *k = &t->kept[i];
         const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
         vs_train_drop_add(&d, k->A, m->T * p->columns * E, k->first, k->B);
-        vs_train_drop_add(&d, k->G, m->T * vs_train_output_width(t, k->unit, k->id) * E, k->first, k->B);
+        vs_train_drop_add(&d, k->G, m->T * p->padded * E, k->first, k->B);
     }
     for (size_t u = 0; u < t->layout.units; u++) {
         const struct vs_train_unit *unit = vs_train_unit_of(&t->layout, u);
         vs_train_drop_add(&d, t->unit[u].vectors, (unit->count - unit->vectors) * W, 0, m->B);
         for (int i = 0; i < VS_TRAIN_MATRICES; i++)
-            vs_train_drop_add(&d, t->unit[u].store[i], unit->tensor[i].rows * unit->tensor[i].columns * W, 0, m->B);
+            vs_train_drop_add(&d, t->unit[u].store[i], unit->tensor[i].padded * unit->tensor[i].columns * W, 0, m->B);
     }
     vs_train_drop_add(&d, t->embedding_G, m->T * m->h * E, 0, m->B);
     return vs_train_drop(t, &d, t->c);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Does every mode of `vramscope-workload train` give what `explicit` gives? Runs `train --check` (a mode and explicit in one process:
 # per-sample norms, clipped gradients, updated weights) over modes x models x batch sizes x sequence lengths x element types.
-#   python bench/train_modes_agree.py [--build build] [--device cpu|cuda] [--dtypes fp32,bf16] [--modes ghost,...] [--jobs 4]
+#   python bench/train/modes_agree.py [--build build] [--device cpu|cuda] [--dtypes fp32,bf16] [--modes ghost,...] [--jobs 4]
 #                                     [--time-budget SECONDS] [--with "--optimizer sgd"] [--out result.json]
 # Prints, per mode, model and element type, the largest relative errors over B and T. A run is wrong when the workload says so (its exit
 # status, by its own tolerance), when it gives no numbers, or when a clipped norm is above C (1 + 1e-3). The whole is wrong (exit 1)
@@ -11,7 +11,7 @@ import argparse, collections, concurrent.futures, itertools, json, math, os, re,
 
 here = os.path.dirname(os.path.abspath(__file__))
 p = argparse.ArgumentParser()
-p.add_argument("--build", default=os.path.join(here, "..", "build"))
+p.add_argument("--build", default=os.path.join(here, "..", "..", "build"))
 p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
 p.add_argument("--dtypes", default="", help="default: fp32,fp64 on a CPU, fp32,bf16 on a GPU")
 p.add_argument("--modes", default="ghost,flash,ghost_bk,flash_bk,fuse,fuse_bk,micro,auto")
@@ -32,11 +32,11 @@ WHAT = ("norms", "gradients", "weights")
 NUMBER = re.compile(r"\b(norm|gradient|weight)s?\b[^\d\n]{0,40}?((?<![\w.])(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)\b)", re.I)
 workload = os.path.join(os.path.abspath(a.build), "bin", "vramscope-workload")
 if not os.access(workload, os.X_OK):
-    sys.exit(f"train_modes_agree: there is no {workload}; build it (make), or say where with --build")
+    sys.exit(f"modes_agree: there is no {workload}; build it (make), or say where with --build")
 models = a.models.split(",")
 for name in models:
     if name not in MODELS:
-        sys.exit(f"train_modes_agree: no model {name!r}; there are {', '.join(MODELS)}")
+        sys.exit(f"modes_agree: no model {name!r}; there are {', '.join(MODELS)}")
 dtypes = (a.dtypes or ("fp32,fp64" if cpu else "fp32,bf16")).split(",")
 lengths = (a.seq_lens or ("33,100,129" if cpu else "100,129,1000")).split(",")
 start = time.monotonic()

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: MIT
 # Does the C training step compute what PyTorch computes? `vramscope-workload train` dumps its weights, ids and gradients of one step
-# (vanilla, no optimizer); bench/train_eager.py takes the same weights and ids, and loss and gradients are compared tensor by tensor.
-#   python bench/train_parity.py [--build build] [--device cpu|cuda] [--dtypes fp32,fp64,tf32,bf16] [--out result.json]
+# (vanilla, no optimizer); bench/train/eager.py takes the same weights and ids, and loss and gradients are compared tensor by tensor.
+#   python bench/train/parity.py [--build build] [--device cpu|cuda] [--dtypes fp32,fp64,tf32,bf16] [--out result.json]
 # The truth is PyTorch in float64 of the same float32 weights. A tensor agrees when ||C - truth|| <= tolerance * ||truth||, tolerance
 # as TOLERANCE says, or when C's error is at most twice that of PyTorch itself in the same precision. In bf16 that is the larger of
 # autocast's, which keeps the sums of blocks in float32, and pure bfloat16's: C rounds those sums and keeps float32 gradients.
 # The loss likewise. Exits 1 when anything differs or did not run.
-import argparse, json, os, shutil, subprocess, sys, tempfile
+import argparse, concurrent.futures, itertools, json, os, shutil, subprocess, sys, tempfile
 
 here = os.path.dirname(os.path.abspath(__file__))
 p = argparse.ArgumentParser()
-p.add_argument("--build", default=os.path.join(here, "..", "build"))
+p.add_argument("--build", default=os.path.join(here, "..", "..", "build"))
 p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
 p.add_argument("--dtypes", default="", help="default: fp32,fp64 on a CPU, fp32,tf32,bf16 on a GPU")
 p.add_argument("--configs", default="", help="names out of CONFIGS; default: all")
 p.add_argument("--python", default=sys.executable, help="one with PyTorch")
+p.add_argument("--jobs", type=int, default=1, help="comparisons at once")
 p.add_argument("--timeout", type=float, default=300, help="seconds for one program")
 p.add_argument("--out", default="")
 a = p.parse_args()
@@ -32,14 +33,14 @@ TOLERANCE = {"fp64": (1e-6, 1e-6), "fp32": (1e-5, 1e-4), "tf32": (1e-3, 1e-2), "
 PEERS = {"fp64": [], "fp32": [], "tf32": ["tf32"], "bf16": ["bf16-autocast", "bf16-pure"]}
 workload = os.path.join(os.path.abspath(a.build), "bin", "vramscope-workload")
 if not os.access(workload, os.X_OK):
-    sys.exit(f"train_parity: there is no {workload}; build it (make), or say where with --build")
+    sys.exit(f"parity: there is no {workload}; build it (make), or say where with --build")
 for name in a.configs.split(",") if a.configs else []:
     if name not in CONFIGS:
-        sys.exit(f"train_parity: no configuration {name!r}; there are {', '.join(CONFIGS)}")
+        sys.exit(f"parity: no configuration {name!r}; there are {', '.join(CONFIGS)}")
 dtypes = (a.dtypes or ("fp32,fp64" if a.device == "cpu" else "fp32,tf32,bf16")).split(",")
 for name in dtypes:
     if name not in TOLERANCE:
-        sys.exit(f"train_parity: no dtype {name!r}; there are {', '.join(TOLERANCE)}")
+        sys.exit(f"parity: no dtype {name!r}; there are {', '.join(TOLERANCE)}")
 
 
 def run(command, results):
@@ -53,7 +54,7 @@ def run(command, results):
 
 def eager(flags, precision, work, *more):
     out = f"{work}/eager-{precision}.json"
-    return run([a.python, here + "/train_eager.py", *flags, "--precision", precision, "--weights", work + "/weights", "--ids", work + "/ids",
+    return run([a.python, here + "/eager.py", *flags, "--precision", precision, "--weights", work + "/weights", "--ids", work + "/ids",
                 "--results", out, *more], out)
 
 
@@ -79,20 +80,27 @@ def compare(config, dtype, work):
     return rows
 
 
+def attempt(case):
+    """compare's rows, or what kept it from having any."""
+    work = tempfile.mkdtemp(prefix="vramscope-parity-")
+    try:
+        return compare(*case, work)
+    except (RuntimeError, OSError, KeyError, IndexError, ValueError, subprocess.TimeoutExpired) as e:
+        return e
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 bad, result = 0, []
+cases = list(itertools.product(a.configs.split(",") if a.configs else CONFIGS, dtypes))
 print(f"{'model':<16}{'dtype':<6}{'tensors':>8}{'loss':>11}{'worst gradient':>16}{'PyTorch there':>15}  which; verdict")
-for config in a.configs.split(",") if a.configs else CONFIGS:
-    for dtype in dtypes:
-        work = tempfile.mkdtemp(prefix="vramscope-parity-")
-        try:
-            rows = compare(config, dtype, work)
-        except (RuntimeError, OSError, KeyError, IndexError, ValueError, subprocess.TimeoutExpired) as e:
+with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
+    for (config, dtype), rows in zip(cases, pool.map(attempt, cases)):
+        if isinstance(rows, Exception):
             bad += 1
-            result.append({"model": config, "dtype": dtype, "failed": str(e)})
-            print(f"{config:<16}{dtype:<6}  FAILED: {e}", flush=True)
+            result.append({"model": config, "dtype": dtype, "failed": str(rows)})
+            print(f"{config:<16}{dtype:<6}  FAILED: {rows}", flush=True)
             continue
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
         wrong = [r for r in rows if not r[3]]
         worst = max(rows[1:], key=lambda r: (not r[3], r[1]))
         bad += bool(wrong)

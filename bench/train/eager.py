@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Eager PyTorch of exactly the model `vramscope-workload train` trains, timed as the notes time theirs: what the C step has to beat.
-#   python bench/train_eager.py --preset gpt2-large --precision bf16-autocast [--optimizer adam] [--num-iter 5] [--results F.json]
-#   python bench/train_eager.py --preset tiny --weights W --ids I [--gradients G]        (one step's loss and gradients, no timing)
+#   python bench/train/eager.py --preset gpt2-large --precision bf16-autocast [--optimizer adam] [--num-iter 5] [--results F.json]
+#   python bench/train/eager.py --preset tiny --weights W --ids I [--gradients G]        (one step's loss and gradients, no timing)
 # --precision: fp32 (no TF32), tf32, bf16-autocast (float32 weights, gradients and optimizer), bf16-pure (all of it bfloat16), fp64.
 # --optimizer: none, sgd, adam-fused, adam-foreach (PyTorch's default on a GPU), or adam: both Adams, one after the other.
 # A step is zero_grad, forward, mean cross entropy over all tokens, backward, optimizer: between two CUDA events, the GPU idle before
@@ -249,7 +249,7 @@ def read_raw(path, kind, count):
     if kind is None:
         kind = next((k for k in "fd" if size == count * array.array(k).itemsize), None)
     if kind is None or size != count * array.array(kind).itemsize:
-        sys.exit(f"train_eager: {path} has {size} bytes; this model needs {count} numbers: was it written with the same sizes?")
+        sys.exit(f"eager: {path} has {size} bytes; this model needs {count} numbers: was it written with the same sizes?")
     numbers = torch.frombuffer(bytearray(open(path, "rb").read()), dtype={"f": torch.float32, "d": torch.float64, "q": torch.int64}[kind])
     return numbers
 
@@ -269,7 +269,7 @@ def one_step(c):
     tokens = c.batch_size * c.seq_len
     ids, targets = read_raw(c.ids, "q", 2 * tokens).view(2, c.batch_size, c.seq_len).to(c.device)
     if min(ids.min(), targets.min()) < 0 or max(ids.max(), targets.max()) >= c.vocab_size:
-        sys.exit(f"train_eager: {c.ids} has ids outside 0 .. {c.vocab_size - 1}")
+        sys.exit(f"eager: {c.ids} has ids outside 0 .. {c.vocab_size - 1}")
     with torch.no_grad():
         for _, x in tensors:
             x.copy_(weights[at:at + x.numel()].view(x.shape))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Our training step beside eager PyTorch's of the same model, and each of our DP modes beside our own vanilla: one run, alternating,
-# paired. Every measurement is a process of its own: `vramscope-workload train` or bench/train_eager.py.
-#   python bench/train_against_eager.py --out train.json [--text train.txt] [--build build] [--rounds 3] [--time-budget SECONDS]
+# paired. Every measurement is a process of its own: `vramscope-workload train` or bench/train/eager.py.
+#   python bench/train/against_eager.py --out train.json [--text train.txt] [--build build] [--rounds 3] [--time-budget SECONDS]
 #          [--cells PRESET:DTYPE:OPTIMIZER[:MODE+MODE...],...] [--modes auto,fuse_bk,...] [--device cuda] [--commit HASH]
 # A cell runs round by round, one process after another, in an order that turns from round to round. Cells come in the order given:
 # the first matters most. --out is written after every process; the same command again goes on where it stopped (for a new
@@ -11,7 +11,7 @@
 # Eager Adam runs as fused and as foreach in the first round; the faster is the peer and goes on alone. bf16 has two peers: autocast
 # (float32 weights, gradients and states, as ours) and pure (all bfloat16: less memory and less work, and another result).
 # Times: median of a process' timed steps. Peaks: ours the arena's own count, eager's torch.cuda.max_memory_allocated.
-# The fork's rows (bench/peers/fork_steps_h200.csv) were measured on an H200; they are compared only there.
+# The fork's rows (bench/train/fork_steps_h200.csv) were measured on an H200; they are compared only there.
 # Verdicts: target, measured, met or not; none where something was not measured. Exits 0 when all that was started ran.
 import argparse, csv, datetime, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 
@@ -32,7 +32,7 @@ def arguments():
     p = argparse.ArgumentParser(description="Our training step beside eager PyTorch's, alternating and paired.")
     p.add_argument("--out", required=True, help="JSON, written after every process and read when it is there")
     p.add_argument("--text", default="", help="file for the tables as well")
-    p.add_argument("--build", default=os.path.join(here, "..", "build"))
+    p.add_argument("--build", default=os.path.join(here, "..", "..", "build"))
     p.add_argument("--python", default=sys.executable, help="one with PyTorch")
     p.add_argument("--cells", default=CELLS)
     p.add_argument("--modes", default="auto,fuse_bk,flash_bk,ghost_bk,fuse,flash,ghost,micro,explicit")
@@ -97,7 +97,7 @@ def load(a):
         state = json.load(f)
     other = [f"{k} was {state['identity'][k]!r}, is {v!r}" for k, v in fresh["identity"].items() if state["identity"][k] != v]
     if other and a.time_budget != 0:
-        sys.exit(f"train_against_eager: {a.out} is of another run ({'; '.join(other)}); take another --out")
+        sys.exit(f"against_eager: {a.out} is of another run ({'; '.join(other)}); take another --out")
     if a.retry:
         state["runs"] = [r for r in state["runs"] if r["status"] == "ok"]
     return state
@@ -117,7 +117,7 @@ def flags_of(a, cell):
 def command_of(a, cell, who):
     if who.startswith("eager "):
         _, precision, optimizer = who.split()
-        return [a.python, os.path.join(here, "train_eager.py"), "--precision", precision, "--optimizer", optimizer, *flags_of(a, cell)]
+        return [a.python, os.path.join(here, "eager.py"), "--precision", precision, "--optimizer", optimizer, *flags_of(a, cell)]
     private = ["--noise-multiplier", a.noise, "--max-grad-norm", "1.0"] if who != "vanilla" else []
     return [a.workload, "train", "--mode", who, "--dtype", cell["dtype"], "--optimizer", cell["optimizer"], *private, *flags_of(a, cell)]
 
@@ -349,7 +349,7 @@ def eager_verdicts(state, table):
 
 
 def report(a, state):
-    with open(os.path.join(here, "peers", "fork_steps_h200.csv"), newline="") as f:
+    with open(os.path.join(here, "fork_steps_h200.csv"), newline="") as f:
         peers = {r["mode"]: r for r in csv.DictReader(x for x in f if not x.startswith("#"))}
     known = {c["name"] for c in a.cells}  # what an earlier call measured is shown too
     others = [dict(zip(("name", "preset", "dtype", "optimizer", "modes"), [n, *n.split(":"), []]))
@@ -359,7 +359,7 @@ def report(a, state):
     verdicts = overhead_verdicts(state, table) + fork_verdicts(state, peers, found) + eager_verdicts(state, table)
     dates = [s["date"] for s in state["slices"]]
     torch = next((r["torch"] for r in state["runs"] if r.get("torch")), "not run")
-    lines = [f"# bench/train_against_eager.py: {i['machine']}; PyTorch {torch}; commit {i['commit']}; {', '.join(dict.fromkeys(dates)) or 'not run'}",
+    lines = [f"# bench/train/against_eager.py: {i['machine']}; PyTorch {torch}; commit {i['commit']}; {', '.join(dict.fromkeys(dates)) or 'not run'}",
              f"# {i['num_iter']} timed iterations after {i['warmup_iter']} in a process; noise multiplier {i['noise']}"
              + (f"; sizes {i['sizes']}" if i["sizes"] else "")]
     for c in table:
@@ -381,9 +381,11 @@ def main():
     if a.time_budget != 0:
         slice_id = len(state["slices"])
         state["slices"].append({"date": datetime.date.today().isoformat(), "started": datetime.datetime.now().isoformat("T", "seconds")})
+        state["finished"] = True
         for cell in a.cells:
             if not slice_of_runs(state, cell, a, left, slice_id):
-                print("train_against_eager: the time is over; the same command goes on from here", file=sys.stderr)
+                state["finished"] = False
+                print("against_eager: the time is over; the same command goes on from here", file=sys.stderr)
                 break
     report(a, state)
     if state["runs"]:
