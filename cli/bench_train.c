@@ -55,7 +55,8 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
     if (r->force && r->append) return vs_usage(self, "--force and --append exclude each other");
     if (r->db && !*r->db) return vs_usage(self, "-o needs the name of a database");
     if (r->result && !*r->result) return vs_usage(self, "--output needs the name of a file");
-    return vs_bench_check_trace(self, r->trace);
+    status = vs_experiment_check_words(self, &r->words);
+    return status >= 0 ? status : vs_bench_check_trace(self, r->trace);
 }
 
 /* Said before anything runs: the result of an hour must have a place. */

@@ -127,8 +127,8 @@ static void time_line(struct vs_sheet *s, sqlite3_stmt *row)
     char name[64], left[VS_HUMAN], right[VS_HUMAN], change[VS_HUMAN], signed_change[VS_HUMAN + 1], quotient[VS_HUMAN];
     if (sqlite3_column_type(row, MS) == SQLITE_NULL || sqlite3_column_type(row, MS + 1) == SQLITE_NULL) return;
     snprintf(name, sizeof name, "time of an iteration (%s)", (const char *)sqlite3_column_text(row, MS_IS));
-    snprintf(signed_change, sizeof signed_change, "%s%s", b > a ? "+" : "",
-             vs_human_time((int64_t)((b - a) * 1e6), change));
+    snprintf(signed_change, sizeof signed_change, "%s%s", b > a ? "+" : b < a ? "-" : "",
+             vs_human_time((int64_t)(fabs(b - a) * 1e6), change));
     line(s, name, vs_human_time((int64_t)(a * 1e6), left), vs_human_time((int64_t)(b * 1e6), right), signed_change,
          ratio(a, b, quotient));
 }

@@ -152,6 +152,7 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct vs
     if (!*s->output) return vs_usage(self, "-o needs the name of a folder");
     if ((status = vs_bench_check_trace(self, s->trace)) >= 0) return status;
     if ((status = check_passed(self, s)) >= 0) return status;
+    if ((status = vs_experiment_check_words(self, &s->passed)) >= 0) return status;
     return vs_suite_plan(self, s);
 }
 

@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "folder.h"
+#include "option.h"
 
 static int by_name(const void *a, const void *b)
 {
@@ -75,6 +76,14 @@ const char *vs_experiment_option(const struct vs_experiment_options *o, const ch
     for (int i = 0; i < o->count; i++)
         if (!strncmp(o->text[i], name, n) && o->text[i][n] == '=') return o->text[i] + n + 1;
     return NULL;
+}
+
+int vs_experiment_check_words(const struct vs_command *self, const struct vs_bench_words *words)
+{
+    for (int i = VS_BENCH_OURS; i < words->argc; i++)
+        if (!strcmp(words->argv[i], "--check"))
+            return vs_usage(self, "--check compares one step and has nothing to record: run vramscope-workload train --check ...");
+    return -1;
 }
 
 static int people_send(int number)

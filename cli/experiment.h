@@ -28,6 +28,10 @@ void vs_experiment_options_free(struct vs_experiment_options *o);
 const char *vs_experiment_option(const struct vs_experiment_options *o,
                                  const char *name); /* its value; NULL: not there */
 
+/* What makes no result is refused: the workload's --check. -1: go on; else the exit status. */
+struct vs_command;
+int vs_experiment_check_words(const struct vs_command *self, const struct vs_bench_words *words);
+
 struct vs_experiment_request {
     struct vs_bench_words words; /* whole, as vs_bench_fill leaves them */
     const char *db, *recording;  /* recording: what the result calls db */

@@ -53,7 +53,8 @@ static void head(struct shown *s)
             vs_sheet_line(&s->sheet, "TRAIN  %s (%s): %s T=%s B=%s, %s, optimizer %s, on %s", cell(q, 0, name),
                           cell(q, 1, how), vs_column_text(q, 2, "own size", 0, preset), cell(q, 3, T), cell(q, 4, B),
                           cell(q, 5, dtype), cell(q, 6, optimizer), cell(q, 7, device));
-        if (!sqlite3_column_int(q, 8)) vs_sheet_line(&s->sheet, "  FAILED   %s", cell(q, 9, name));
+        if (!sqlite3_column_int(q, 8)) /* whole: it ends with what to do */
+            vs_sheet_say(&s->sheet, "  FAILED   %s", cell(q, 9, name)), fputc('\n', s->sheet.out);
     }
 }
 
@@ -90,11 +91,12 @@ static void memory(struct shown *s)
 
 static void plan(struct shown *s)
 {
-    sqlite3_stmt *q = ask(s, "SELECT group_concat(text, ', '), json_extract(?1, '$.attention_by') FROM (SELECT"
-                             " json_extract(value, '$.layers') || ' ' || json_extract(value, '$.action') ||"
-                             " COALESCE(' by ' || NULLIF(json_extract(value, '$.norm'), ''), '') ||"
-                             " COALESCE(' x' || json_extract(value, '$.count'), '') AS text"
-                             " FROM json_each(?1, '$.plan') WHERE type = 'object')");
+    sqlite3_stmt *q = ask(s, "SELECT group_concat(done || ': ' || layers, '; '), json_extract(?1, '$.attention_by') FROM"
+                             " (SELECT done, group_concat(layer, ' ') AS layers FROM (SELECT key, json_extract(value,"
+                             " '$.action') || COALESCE(' by ' || NULLIF(json_extract(value, '$.norm'), ''), '') AS done,"
+                             " json_extract(value, '$.layers') || COALESCE(' x' || NULLIF(json_extract(value,"
+                             " '$.count'), 1), '') AS layer FROM json_each(?1, '$.plan') WHERE type = 'object'"
+                             " ORDER BY key) GROUP BY done ORDER BY MIN(key))");
     char text[VS_CELL], by[VS_CELL], attention[64] = "";
     while (vs_sheet_next(&s->sheet, &q)) {
         if (sqlite3_column_type(q, 1) != SQLITE_NULL)

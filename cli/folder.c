@@ -194,6 +194,8 @@ int vs_recording_open(const char *path, struct vs_db **db, char *db_path, size_t
         return vs_db_open(path, db, e);
     }
     while (n > 1 && path[n - 1] == '/') n--;
+    if ((size_t)snprintf(db_path, db_path_bytes, "%.*s/suite.db", (int)n, path) < db_path_bytes && !access(db_path, F_OK))
+        return vs_db_open(db_path, db, e);
     if ((size_t)snprintf(db_path, db_path_bytes, "%.*s/run.db", (int)n, path) >= db_path_bytes)
         return vs_fail(e, ENAMETOOLONG, "the path %.100s... is too long", path);
     err = vs_folder_ingest((char *const[]){(char *)path}, 1, db_path, e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * folder.h: log folders, and opening what a user names as "the recording": a database, or a log folder that becomes one
- * (FOLDER/run.db) first. Must never take anything out of a folder somebody else still records into.
+ * folder.h: log folders, and opening what a user names as "the recording": a database, the folder of a run of the suite (its
+ * suite.db), or a log folder that becomes a database (FOLDER/run.db) first. Must never take anything out of a folder somebody else still records into.
  *
  * Ownership: vs_recording_open gives a handle to be closed with vs_db_close. Threading: none shared.
  * Errors: 0 or -errno with a text.

@@ -48,9 +48,10 @@ static const char views_sql[] =
     "  COALESCE(SUM(CASE x.outcome WHEN p.b THEN x.bytes END), 0) AS b_bytes"
     "  FROM pair p JOIN amount x ON x.outcome IN (p.a, p.b) AND EXISTS (SELECT 1 FROM amount y WHERE y.outcome ="
     "   CASE x.outcome WHEN p.a THEN p.b ELSE p.a END AND y.kind = x.kind) GROUP BY p.id, x.kind, x.name;"
-    /* Two that are alone are a pair because the user says so: of different modes, too. What failed may not have come to
-     * tell all of its settings. */
-    "CREATE VIEW difference AS SELECT d.pair, key, a, b, must AND NOT (key = 'mode' AND (SELECT COUNT(*) FROM outcome) = 2)"
+    /* Two that are alone are a pair because the user says so: of different modes, too, and then the one without privacy
+     * has no noise. What failed may not have come to tell all of its settings. */
+    "CREATE VIEW difference AS SELECT d.pair, key, a, b, must AND NOT ((SELECT COUNT(*) FROM outcome) = 2 AND (key = 'mode'"
+    "  OR (key = 'noise_multiplier' AND (SELECT COUNT(DISTINCT vanilla) FROM outcome) = 2)))"
     "  AND NOT (a IS NULL AND a_status <> 'ok') AND NOT (b IS NULL AND b_status <> 'ok') AS must"
     "  FROM (SELECT p.id AS pair, x.key AS key, MAX(CASE x.outcome WHEN p.a THEN x.value END) AS a,"
     "  MAX(CASE x.outcome WHEN p.b THEN x.value END) AS b, MAX(x.must) AS must"

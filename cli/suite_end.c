@@ -90,6 +90,8 @@ int vs_suite_end(struct vs_suite *s)
     summary(s);
     snprintf(folder, sizeof folder, "%s/visualizations", s->folder);
     vs_human_path(s->folder, path, sizeof path);
+    if (!s->stopped && !undrawn && count(s, 1))
+        printf("figures: %s\n", vs_human_path(folder, figures, sizeof figures));
     if (s->stopped) {
         fprintf(stderr, "vramscope: stopped by signal %d; what was done stays\n", s->stopped);
         next_resume(s);

@@ -15,7 +15,7 @@ START_TEST(test_one_experiment)
     HAS(got.out, "TRAIN  ghost (two_pass): tiny T=64 B=2, fp32, optimizer adam, on a CPU\n");
     HAS(got.out, "  time     ms: median 2.50, average 2.80, least 2.00 of 2 iterations; the first 4.00\n");
     HAS(got.out, "  memory   peak 7.00 MB, 64.00 MB reserved");
-    HAS(got.out, "  plan     qkv book_keeping by gram x36; attention by own\n");
+    HAS(got.out, "  plan     book_keeping by gram: qkv x36; attention by own\n");
     HAS(got.out, "  optimizer states                 2.00  28.6 %\n");
     HAS(got.out, "  3_iter1_after_forward             7.00        64.00        7.00\n");
     HAS(got.out, "  the iteration before is the same\n");
@@ -53,6 +53,10 @@ START_TEST(test_experiments_that_fail)
     HAS(got.out, "  FAILED   not today\n");
     HAS(got.err, "vramscope: error: not today\n");
     ck_assert_str_eq(file_ask("f.json", GET("status")), "failed");
+    setenv("FAKE_REASON", "this needs far more than there is, by so many bytes that the line is long; choose a smaller --seq-len", 1);
+    CLI("bench", "train", "--mode", "fuse", "-o", "long.db");
+    HAS(got.out, "; choose a smaller --seq-len\n"); /* what to do is not cut off */
+    unsetenv("FAKE_REASON");
     ck_assert_str_eq(file_ask("f.json", ADDS_UP), "1");
     setenv("FAKE_KILL", "micro", 1);
     CLI("bench", "train", "--mode", "micro", "-o", "m.db", "--output", "m.json");
@@ -100,6 +104,7 @@ static const struct {
     {{"bench", "train", "--output"}, 2, NULL, "option --output needs a value"},
     {{"bench", "train", "--output", "absent/f.json"}, 1, NULL, "cannot write absent/f.json: No such file or directory"},
     {{"bench", "train", "--trace", "kernel"}, 2, NULL, "--trace cannot be 'kernel'"},
+    {{"bench", "train", "--mode", "ghost", "--check"}, 2, NULL, "run vramscope-workload train --check"},
     {{"bench", "train", "-o", "/absent/x.db"}, 1, NULL, "folder /absent"},
 };
 

@@ -49,6 +49,7 @@ START_TEST(test_the_ten_components_that_changed_most)
 }
 END_TEST
 
+#define NOISE(s) "\"config\": {\"seq_len\": 128, \"noise_multiplier\": " s "}, "
 START_TEST(test_two_modes_of_one_configuration)
 {
     RESULT("v.json", .name = "vanilla");
@@ -57,6 +58,16 @@ START_TEST(test_two_modes_of_one_configuration)
     STATUS(0);
     HAS(got.out, "vanilla -> ghost, T=128 ");
     HAS(got.out, "  note: mode is vanilla in A and ghost in B\n");
+    RESULT("quiet.json", .name = "vanilla", .more = NOISE("0"), .ms = 12);
+    RESULT("noisy.json", .name = "ghost", .more = NOISE("1"));
+    RESULT("noisier.json", .name = "micro", .more = NOISE("2"));
+    CLI("compare", "quiet.json", "noisy.json"); /* no privacy, no noise */
+    STATUS(0);
+    HAS(got.out, "  note: noise_multiplier is 0 in A and 1 in B\n");
+    HAS(got.out, "  time of an iteration (median)                      12.0 ms     10.0 ms      -2.0 ms    0.833\n");
+    CLI("compare", "noisier.json", "noisy.json");
+    STATUS(1);
+    HAS(got.err, "noise_multiplier is 2 in A and 1 in B");
     CLI("compare", NOTES "/vanilla_result.json", NOTES "/ghost_result.json");
     STATUS(0);
     HAS(got.out, "B's peak is 13.3 GiB (31.3 %) higher; it is 146.6 % slower\n");

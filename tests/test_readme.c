@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_readme.c: what the README promises exists: its make targets, the commands of its table, its settings, the files it
- * links to; and the project's CI runs its test command. It judges no prose.
+ * links to; its ```sh blocks run as they stand, of its other commands every option exists; and the project's CI runs its test
+ * command. It judges no prose.
  */
-#include <check.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "experiment_case.h"
 
 Suite *make_readme_suite(void);
 
@@ -108,6 +105,77 @@ START_TEST(test_ci_runs_the_test_command)
 }
 END_TEST
 
+/* Calls `each` with every line of the README's blocks of this language ("": without one). The number of lines. */
+static int each_line(const char *language, void (*each)(char *line))
+{
+    char *readme = read_file(VS_SOURCE_DIR "/README.md"), *save = NULL;
+    bool inside = false, wanted = false;
+    int found = 0;
+    for (char *line = strtok_r(readme, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (!strncmp(line, "```", 3)) {
+            inside = !inside;
+            wanted = inside && !strcmp(line + 3, language);
+        } else if (wanted) {
+            each(line);
+            found++;
+        }
+    }
+    free(readme);
+    return found;
+}
+
+static void run_line(char *line)
+{
+    static char said[65536];
+    FILE *f = fopen("line.sh", "w");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f, "PATH=" VS_BUILD_DIR "/bin:$PATH\n%s\n", line);
+    fclose(f);
+    int status = system("sh line.sh >said 2>&1");
+    cli_read("said", said, sizeof said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "README: this fails: %s\n%s", line, said);
+}
+
+START_TEST(test_shell_blocks_run)
+{
+    if (experiment_no_nvtx()) return;
+    ck_assert_int_ge(each_line("sh", run_line), 10);
+    ck_assert(cli_exists("figures/memory_breakdown_comparison.png"));
+}
+END_TEST
+
+static int options_seen;
+
+/* `vramscope VERB ... --option ...`, up to the program that is run and the comment. */
+static void check_options(char *line)
+{
+    static char help[65536];
+    char command[256], *save = NULL, *verb, *word;
+    if (!strncmp(line, "$ ", 2)) line += 2;
+    if (strncmp(line, "vramscope ", 10)) return;
+    strtok_r(line, " ", &save);
+    verb = strtok_r(NULL, " ", &save);
+    ck_assert_ptr_nonnull(verb);
+    word = strcmp(verb, "bench") ? (char *)"" : strtok_r(NULL, " ", &save);
+    ck_assert_ptr_nonnull(word);
+    snprintf(command, sizeof command, VS_BUILD_DIR "/bin/vramscope %.32s %.32s --help >help 2>&1", verb, word);
+    int status = system(command);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "README: there is no vramscope %s %s", verb, word);
+    cli_read("help", help, sizeof help);
+    while ((word = strtok_r(NULL, " =", &save)) && strcmp(word, "--") && *word != '#') {
+        if (strncmp(word, "--", 2)) continue;
+        options_seen++;
+        ck_assert_msg(strstr(help, word) != NULL, "README: vramscope %s has no option %s", verb, word);
+    }
+}
+
+START_TEST(test_options_of_other_commands_exist)
+{
+    each_line("", check_options);
+    ck_assert_int_ge(options_seen, 20);
+}
+END_TEST
+
 Suite *make_readme_suite(void)
 {
     Suite *s = suite_create("readme");
@@ -117,6 +185,12 @@ Suite *make_readme_suite(void)
     tcase_add_test(c, test_settings_are_documented);
     tcase_add_test(c, test_links_lead_somewhere);
     tcase_add_test(c, test_ci_runs_the_test_command);
+    suite_add_tcase(s, c);
+    c = tcase_create("commands");
+    tcase_add_checked_fixture(c, cli_folder, cli_clean);
+    tcase_set_timeout(c, 240);
+    tcase_add_test(c, test_shell_blocks_run);
+    tcase_add_test(c, test_options_of_other_commands_exist);
     suite_add_tcase(s, c);
     return s;
 }

@@ -43,7 +43,11 @@ START_TEST(test_every_experiment_at_every_length)
     HAS(got.out, "SUMMARY  'out/of runs/run_");
     HAS(got.out, "\n  auto T=64: Peak Memory = 7.00 MB, Avg Time = 2.80 ms\n");
     HAS(got.out, "\n  vanilla T=128: Peak Memory = 10.00 MB, Avg Time = 2.80 ms\n");
+    HAS(got.out, "\nfigures: 'out/of runs/run_");
     HAS(got.out, "\nnext: vramscope export 'out/of runs/run_");
+    CLI("query", found("out/*/run_*", 0), "SELECT COUNT(*) AS n FROM experiment", "--format", "csv");
+    STATUS(0);
+    ck_assert_str_eq(got.out, "n\n6\n"); /* the folder stands for its suite.db */
     for (int i = 0; i < 6; i++) {
         const char *json = found("out/*/*/*_result.json", (unsigned)i);
         ck_assert_str_eq(file_ask(json, ADDS_UP), "1");
@@ -191,6 +195,7 @@ static const struct {
     {{"suite", "--seq_len=0"}, 2, "not '0'"},
     {{"suite", "--seq-len"}, 2, "option --seq-len needs a value"},
     {{"suite", "--mode", "ghost"}, 2, "--mode is the suite's to choose; --experiments says what runs"},
+    {{"suite", "--check"}, 2, "run vramscope-workload train --check"},
     {{"suite", "--results=x"}, 2, "--results is the suite's to choose"},
     {{"suite", "--trace", "all"}, 2, "--trace cannot be 'all'"},
     {{"suite", "-o", ""}, 2, "-o needs the name of a folder"},
