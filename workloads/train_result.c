@@ -115,8 +115,9 @@ static void write_plan(FILE *f, const struct vs_trainer *t)
         if (!count) continue;
         fprintf(f, "%s{", separator);
         text(f, "layers", vs_train_tensor_name((enum vs_train_tensor)i));
+        bool linear = i != VS_TENSOR_TOKEN && i != VS_TENSOR_POSITION; /* tables have one way to a norm */
         fprintf(f, ", \"action\": \"%s\", \"norm\": \"%s\", \"count\": %zu}", action_name(t->plan.action[i]),
-                t->plan.action[i] & VS_DO_NORM ? t->plan.norm : "", count);
+                linear && t->plan.action[i] & VS_DO_NORM ? t->plan.norm : "", count);
         separator = ", ";
     }
     fprintf(f, "]");
@@ -228,7 +229,7 @@ void vs_train_result_show(const struct vs_train_result *r)
     printf("tensors at most %s, in an arena of %s\n", vs_buffer_text(t->arena.peak, peak, sizeof peak),
            vs_buffer_text(t->arena.capacity, arena, sizeof arena));
     if (r->norms) {
-        printf("norms of the last samples:");
+        printf("norms (and coefficients) of the last samples:");
         for (size_t b = 0; b < t->settings.model.B && b < 8; b++) printf(" %.4g (%.3g)", r->norms[b], (double)r->coefficients[b]);
         printf("\n");
     }

@@ -13,7 +13,7 @@
     "steps of a transformer's training: plain, or DP-SGD (per-sample clipping and noise) in several ways\n\n"          \
     "  example: vramscope-workload train --preset tiny --mode ghost --device cpu --check\n"                            \
     "           vramscope-workload train --preset gpt2-large --mode auto --dtype bf16\n\n"                             \
-    "modes:" VS_TRAIN_MODES(MODE_LINE) "\n  flash_clip: another name of flash\n"
+    "modes:" VS_TRAIN_MODES(MODE_LINE) "\n  flash_clip: another name of flash"
 #define MODE_LINE(name, semantics, norm, what) "\n  " #name ": " what
 #define MODE_WORD(name, ...)                   " " #name
 #define PRESET_WORD(name, ...)                 " " name
@@ -69,7 +69,7 @@ static int build_model(struct vs_train_options *o, bool cpu)
     override(&m->kv_heads, r->kv_heads);
     override(&m->ffn, r->ffn);
     if (!r->preset) m->longest = 0;
-    if (!r->preset && (r->V || r->h || r->L || r->heads || r->kv_heads || r->ffn)) m->preset = NULL;
+    if (r->V || r->h || r->L || r->heads || r->kv_heads || r->ffn) m->preset = NULL; /* it is another model */
     if (!vs_train_model_check(m, why, sizeof why)) return 0;
     fprintf(stderr, "train: %s\n", why);
     return 2;
@@ -125,7 +125,7 @@ int vs_train_options_parse(struct vs_train_options *o, int argc, char **argv)
         {"warmup-iter", VS_OPTION_COUNT, &o->warm_up, "N", "steps before them (2)"},
         {"dtype", VS_OPTION_TEXT, &r->dtype, "NAME", "element type:" VS_TRAIN_DTYPES(DTYPE_WORD) " (fp32)"},
         {"device", VS_OPTION_TEXT, &o->device, "auto|cpu|cuda", "where to run (auto: a GPU if there is one)"},
-        {"optimizer", VS_OPTION_TEXT, &optimizer, "NAME", VS_TRAIN_OPTIMIZERS(DTYPE_WORD) " (adam)"},
+        {"optimizer", VS_OPTION_TEXT, &optimizer, "NAME", "one of" VS_TRAIN_OPTIMIZERS(DTYPE_WORD) " (adam)"},
         {"learning-rate", VS_OPTION_AMOUNT, &o->train.rate, "X", "(1e-4)"},
         {"weight-decay", VS_OPTION_AMOUNT, &o->train.weight_decay, "X", "of adam (added to the gradient) and adamw (0)"},
         {"max-grad-norm", VS_OPTION_NUMBER, &o->train.bound, "C", "longest gradient of a sample (1)"},

@@ -49,8 +49,8 @@ const char *vs_train_semantics_name(enum vs_train_semantics s);
     X(flash, two_pass, "direct", "norms by the gradient tile by tile, two backward passes")                            \
     X(ghost_bk, book_keeping, "gram", "norms by Gram matrices, book-keeping")                                          \
     X(flash_bk, book_keeping, "direct", "norms by the gradient tile by tile, book-keeping")                            \
-    X(fuse, two_pass, "direct", "norm and gradient of one product: the gradient of one sample is kept, of more is not") \
-    X(fuse_bk, book_keeping, "direct", "the same with book-keeping")                                                   \
+    X(fuse, two_pass, "direct", "one sample: norm of the gradient itself, one pass; more: as flash")                  \
+    X(fuse_bk, book_keeping, "direct", "one sample: as fuse; more: as flash_bk")                                        \
     X(micro, micro, "", "one sample at a time")                                                                        \
     X(auto, book_keeping, "auto", "the cheapest of all for each layer, within the memory budget")
 enum vs_train_mode {
