@@ -169,7 +169,8 @@ static void compare(struct train_test *t, const struct train_case *c, size_t arr
     const struct train_array *a = &t->arrays[array];
     const char *data = block + FENCE + t->offset * gpu_bytes(t, a->type), *end = data + a->count * gpu_bytes(t, a->type);
     bool rounded = t->dtype == VS_TRAIN_bf16 && a->type == TRAIN_E; /* once, at the end */
-    double size = size_of(t, a), bound = rounded ? 0x1p-8 : 1e-5;
+    bool noisy = !strcmp(c->name, "update"); /* adam divides small gradients, noise's rounding among them, by themselves */
+    double size = size_of(t, a), bound = rounded ? 0x1p-8 : noisy ? 1e-4 : 1e-5;
     for (const char *p = block; p < block + block_bytes(t, a); p = p + 1 == data ? end : p + 1)
         if (*p != FENCE_BYTE) {
             norms_trouble(&t->g, "%s, variant %d: wrote outside buffer %zu", c->name, t->variant, array);

@@ -64,7 +64,7 @@ static double norm_seconds(const struct vs_trainer *t, enum vs_train_tensor id)
 
 /* Extra seconds of a step over one that is not private. */
 struct costs {
-    double kept, two_pass, micro;
+    double mixed, kept, two_pass, micro;
 };
 
 /* Sets the cheaper action of each linear layer of book-keeping, and adds up. */
@@ -81,7 +81,8 @@ static void weigh(struct vs_trainer *t, const struct rates *r, struct vs_train_p
         double norm = norm_seconds(t, (enum vs_train_tensor)i), product = 2 * BT * dp / r->operations;
         double keep = norm + 2 * BT * (double)p->rows * E / r->bytes, store = (3 * (double)m->B + 1) * dp * W / r->bytes;
         if (store < keep) mixed->action[i] = VS_DO_STORE;
-        c->kept += times * fmin(store, keep);
+        c->mixed += times * fmin(store, keep);
+        c->kept += times * keep;
         c->two_pass += times * (norm + product + (i == VS_TENSOR_HEAD ? product : 0));
     }
     double attention = 4 * BT * (double)m->T * (double)m->h * (m->llama ? 0.5 : 1) * (double)m->L / r->operations;
@@ -120,8 +121,8 @@ int vs_train_choose(struct vs_trainer *t)
     vs_train_plan_tie(&t->settings, &all[TWO_PASS].plan);
     all[MICRO].plan = (struct vs_train_plan){.semantics = VS_TRAIN_micro, .norm = ""};
     vs_train_plan_all(&all[MICRO].plan, VS_DO_GRADIENT);
-    all[MIXED].cost = costs.kept;
-    all[KEPT].cost = costs.kept * 1.001; /* without stores, where those do not fit */
+    all[MIXED].cost = costs.mixed;
+    all[KEPT].cost = costs.kept; /* without stores, where those do not fit */
     all[TWO_PASS].cost = costs.two_pass;
     all[MICRO].cost = costs.micro;
     for (int i = 0; i < COUNT; i++) {

@@ -121,6 +121,7 @@ void vs_train_give_all(struct vs_trainer *t)
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) vs_train_give(t, tensors[i]);
     for (size_t u = 0; u < t->layout.units; u++) {
         struct vs_train_weights *w = &t->unit[u];
+        vs_train_give_gradient(t, u); /* of a step that failed */
         give_unit(t, u, vs_train_W(t), &w->v);
         give_unit(t, u, vs_train_W(t), &w->m);
         give_unit(t, u, vs_train_E(t), &w->working);

@@ -221,6 +221,8 @@ static int step_micro(struct vs_trainer *t)
         if (!err) err = add_sample(t, b, t->sum);
     }
     for (size_t u = 0; u < t->layout.units; u++) {
+        if (!t->sum[u]) continue;
+        vs_train_give_gradient(t, u); /* of a sample that failed */
         t->unit[u].gradient = t->sum[u];
         t->sum[u] = NULL;
     }

@@ -29,7 +29,7 @@ CONFIGS = {
     "llama-all-heads": {**LLAMA, "num-kv-heads": 8, "seq-len": 33, "batch-size": 1},
 }
 # The loss of a token is a float32 in every dtype. Gradients: float32 rounding of sums; TF32 keeps 10 bits, bfloat16 7.
-TOLERANCE = {"fp64": (1e-6, 1e-6), "fp32": (1e-5, 1e-4), "tf32": (1e-3, 1e-2), "bf16": (5e-3, 3e-2)}
+TOLERANCE = {"fp64": (1e-6, 1e-6), "fp32": (1e-5, 1e-4), "tf32": (1e-3, 2e-2), "bf16": (5e-3, 3e-2)}
 PEERS = {"fp64": [], "fp32": [], "tf32": ["tf32"], "bf16": ["bf16-autocast", "bf16-pure"]}
 workload = os.path.join(os.path.abspath(a.build), "bin", "vramscope-workload")
 if not os.access(workload, os.X_OK):
