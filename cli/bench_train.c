@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -63,9 +64,12 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
 static int check_result(const struct request *r, struct vs_error *e)
 {
     char folder[4300];
+    struct stat st;
     const char *slash = strrchr(r->result, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - r->result) + 1 : 1, slash ? r->result : ".");
     if (slash && !slash[1]) return vs_fail(e, EISDIR, "%s names a folder; --output names a file", r->result);
+    if (!stat(r->result, &st) && !S_ISREG(st.st_mode))
+        return vs_fail(e, EINVAL, "%s is not a file; --output names one", r->result);
     if (access(folder, W_OK)) return vs_fail(e, errno, "cannot write %s: %s", r->result, strerror(errno));
     if (!access(r->result, F_OK) && !r->force)
         return vs_fail(e, EEXIST, "%s exists; --force replaces it, --output names another", r->result);

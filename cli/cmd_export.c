@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../db/query.h"
@@ -71,18 +72,23 @@ static int write_job(const struct job *j, FILE *out, struct vs_error *e)
                         : vs_export_tables(j->outcomes, j->format, j->table, j->path, out, e);
 }
 
-/* Beside its place first: a reader never sees half of it, and what was there stays when it fails. */
+/* Beside its place first: a reader never sees half of it, and what was there stays when it fails. Not so a device or a pipe:
+ * a file must not take the place of /dev/null. */
 static int export_to(const struct job *j, const char *path, struct vs_error *e)
 {
     char beside[4200];
+    const char *to = beside;
+    struct stat st;
     int err;
     FILE *out = stdout;
     if (!path) return write_job(j, out, e);
     if (snprintf(beside, sizeof beside, "%s.part", path) >= (int)sizeof beside)
         return vs_fail(e, ENAMETOOLONG, "the path of the output is too long");
-    if (!(out = fopen(beside, "w"))) return vs_fail(e, errno, "cannot write %s: %s", beside, strerror(errno));
+    if (!stat(path, &st) && !S_ISREG(st.st_mode)) to = path;
+    if (!(out = fopen(to, "w"))) return vs_fail(e, errno, "cannot write %s: %s", to, strerror(errno));
     err = write_job(j, out, e);
-    if (fclose(out) && !err) err = vs_fail(e, EIO, "cannot write %s: %s", beside, strerror(errno));
+    if (fclose(out) && !err) err = vs_fail(e, EIO, "cannot write %s: %s", to, strerror(errno));
+    if (to == path) return err;
     if (!err && rename(beside, path)) err = vs_fail(e, errno, "cannot write %s: %s", path, strerror(errno));
     if (err) unlink(beside);
     return err;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench_run.h"
 #include "child.h"
@@ -94,7 +95,7 @@ int vs_suite_plan(const struct vs_command *self, struct vs_suite *s)
     for (int l = 0; l < words_in(lengths); l++)
         for (int n = 0; n < words_in(names); n++) {
             struct vs_suite_one *x = &s->one[s->count];
-            *x = (struct vs_suite_one){.peak_mb = NAN, .avg_ms = NAN};
+            *x = (struct vs_suite_one){.facts = {.peak_mb = NAN, .avg_ms = NAN}};
             nth(names, n, x->name, sizeof x->name);
             nth(lengths, l, x->length, sizeof x->length);
             if ((status = check_name(self, x->name)) >= 0) return status;
@@ -109,6 +110,7 @@ int vs_suite_plan(const struct vs_command *self, struct vs_suite *s)
 
 void vs_suite_free(struct vs_suite *s)
 {
+    if (s->lock >= 0) close(s->lock);
     free(s->one);
     free(s->passed.argv);
 }
@@ -172,7 +174,7 @@ static int run(struct vs_suite *s)
 
 static int suite_main(const struct vs_command *self, int argc, char **argv)
 {
-    struct vs_suite s = {.output = "memory_profiling_results"};
+    struct vs_suite s = {.output = "memory_profiling_results", .lock = -1};
     const struct vs_option options[] = OPTIONS(&s);
     struct vs_error e;
     int missing = vs_child_workload(s.workload, sizeof s.workload, &e), status;
@@ -193,6 +195,6 @@ const struct vs_command vs_command_suite = {
         "where several lengths are asked for, and figures and summary.txt in visualizations/. One that fails is\n"
         "said, and the others still run. --resume does what is missing or failed in an earlier run, asked for\n"
         "with the same options; without a folder, in the newest one of -o.\n"
-        "Exit status: 0; 1 something failed; 2 a wrong option.",
+        "Exit status: 0; 1 something failed; 2 a wrong option; 128 + n stopped by signal n.",
     .example = "vramscope suite --preset gpt2-large --seq-len 1024,4096 --batch-size 1 -o results",
     .main = suite_main};

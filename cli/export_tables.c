@@ -14,7 +14,7 @@
 /* `work` is what two experiments must share for one to be the other's overhead: all but how privacy and time are had. */
 static const char views_sql[] =
     "CREATE TEMP TABLE listed AS SELECT *, (SELECT group_concat(key || '=' || value, char(10)) FROM (SELECT key, value FROM"
-    "  setting WHERE outcome = o.id AND must AND key NOT IN ('mode', 'seed', 'learning_rate', 'weight_decay',"
+    "  setting WHERE outcome = o.id AND (must OR key IN ('device_name', 'trace')) AND key NOT IN ('mode', 'seed', 'learning_rate', 'weight_decay',"
     "  'max_grad_norm', 'noise_multiplier', 'memory_budget_mb', 'num_iter', 'warmup_iter') ORDER BY key)) AS work,"
     " ROW_NUMBER() OVER (ORDER BY seq_len, NOT vanilla, process_id IS NULL, process_id, id) AS place,"
     " (SELECT COUNT(DISTINCT COALESCE(seq_len, -1)) > 1 FROM outcome) AS lengths FROM outcome o;"

@@ -63,7 +63,12 @@ static int load_json(sqlite3 *db, const char *side, const char *path, struct vs_
 
 /* ---- a database ---- */
 
-static const char experiments_sql[] = "SELECT result, process_id, name FROM experiment ORDER BY id";
+/* A failure that was run again, with the same words, is over: --resume keeps both rows. */
+static const char experiments_sql[] =
+    "WITH told AS (SELECT *, CASE WHEN json_valid(result) THEN json_extract(result, '$.status') END AS status,"
+    " CASE WHEN json_valid(result) THEN json_extract(result, '$.arguments') END AS arguments FROM experiment)"
+    " SELECT result, process_id, name FROM told t WHERE status IS NOT 'failed' OR NOT EXISTS (SELECT 1 FROM told l"
+    " WHERE l.id > t.id AND l.name = t.name AND l.arguments = t.arguments) ORDER BY id";
 
 /* Rows of table experiment; 0 too where a recording has no such table. */
 static int has_experiments(struct vs_db *db)

@@ -62,8 +62,8 @@ static const char *const rest_sql[] = {
     "  'temp_matrices_mb') AND type IN ('integer', 'real')" UP,
     "INSERT OR REPLACE INTO setting SELECT ?2, key, " PLAIN ", 1 FROM json_each(?1, '$.config') WHERE type <> 'null'",
     "INSERT OR REPLACE INTO setting SELECT ?2, key, " PLAIN
-    ", key <> 'device_name' FROM json_each(?1) WHERE type <> 'null'"
-    " AND key IN ('device', 'dtype', 'optimizer', 'seed', 'mode', 'device_name')",
+    ", key NOT IN ('device_name', 'trace') FROM json_each(?1) WHERE type <> 'null'"
+    " AND key IN ('device', 'dtype', 'optimizer', 'seed', 'mode', 'device_name', 'trace')",
 };
 
 /* -1: SQLite cannot say. */

@@ -32,7 +32,8 @@ static const char time_sql[] =
     "WITH it AS (SELECT MAX(COALESCE(f.end_ns, p.end_ns)) - MIN(f.begin_ns) AS ns FROM phase f"
     "  JOIN process p ON p.id = f.process_id WHERE f.process_id = ?1 AND f.iteration IS NOT NULL GROUP BY f.iteration)"
     " SELECT (SELECT AVG(ns) FROM it) / 1e6,"
-    "  (SELECT ns FROM it ORDER BY ns LIMIT 1 OFFSET (SELECT COUNT(*) / 2 FROM it)) / 1e6";
+    "  (SELECT AVG(ns) FROM (SELECT ns FROM it ORDER BY ns LIMIT 2 - (SELECT COUNT(*) % 2 FROM it)"
+    "  OFFSET (SELECT (COUNT(*) - 1) / 2 FROM it))) / 1e6";
 
 /* Only what is in PyTorch's blocks and named regions has a category; what was taken from the driver has a source. */
 static const char category_sql[] =

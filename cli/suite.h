@@ -23,6 +23,7 @@
     X(vanilla)                                                                                                         \
     X(ghost)                                                                                                           \
     X(flash_clip)                                                                                                      \
+    X(grad_materialize)                                                                                                \
     X(auto)                                                                                                            \
     X(explicit)                                                                                                        \
     X(flash)                                                                                                           \
@@ -38,7 +39,8 @@ enum vs_suite_state { VS_SUITE_WAITS, VS_SUITE_KEPT, VS_SUITE_DONE, VS_SUITE_FAI
 struct vs_suite_one {
     char name[64], length[24]; /* length "": as the workload likes */
     enum vs_suite_state state;
-    double seconds, peak_mb, avg_ms;
+    double seconds;
+    struct vs_experiment_facts facts; /* of its result */
     char reason[VS_EXPERIMENT_TEXT];
 };
 
@@ -49,6 +51,7 @@ struct vs_suite {
     int count, several; /* several lengths */
     char workload[4200], folder[4200];
     int made; /* the folder, just now */
+    int lock; /* on the folder, to the end of the process; -1: none */
 
     int stopped; /* by this signal */
     sigset_t mask;

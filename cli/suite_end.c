@@ -31,6 +31,16 @@ static void number(double value, char out[32])
     else snprintf(out, 32, "%.2f", value);
 }
 
+/* A number that may be wrong is not printed as if it were not. */
+static void doubts(const struct vs_suite_one *x)
+{
+    char lost[VS_VISIBLE_ROOM(VS_EXPERIMENT_TEXT)];
+    vs_visible(x->facts.lost, strlen(x->facts.lost), 0, lost, sizeof lost);
+    if (*lost) printf("    !! lost while recording: %s\n", lost);
+    if (x->facts.arena_mismatch)
+        printf("    !! the recording and the arena's own count of live bytes differ: see snapshots in the result\n");
+}
+
 static void summary(const struct vs_suite *s)
 {
     char path[4400];
@@ -39,12 +49,13 @@ static void summary(const struct vs_suite *s)
         const struct vs_suite_one *x = &s->one[i];
         char name[96], peak[32], time[32], reason[VS_VISIBLE_ROOM(VS_EXPERIMENT_TEXT)];
         snprintf(name, sizeof name, "%s%s%s", x->name, s->several ? " T=" : "", s->several ? x->length : "");
-        number(x->peak_mb, peak);
-        number(x->avg_ms, time);
+        number(x->facts.peak_mb, peak);
+        number(x->facts.avg_ms, time);
         vs_visible(x->reason, strlen(x->reason), 0, reason, sizeof reason);
         if (is_good(x)) printf("  %s: Peak Memory = %s MB, Avg Time = %s ms\n", name, peak, time);
         else if (x->state == VS_SUITE_WAITS) printf("  %s: not run\n", name);
         else printf("  %s: FAILED (%s)\n", name, reason);
+        doubts(x);
     }
 }
 

@@ -4,9 +4,11 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +37,16 @@ static int make_parents(const char *path, struct vs_error *e)
     return 0;
 }
 
+/* Two in one folder would delete each other's files. Where the file system has no locks nothing tells. */
+static int take(struct vs_suite *s, struct vs_error *e)
+{
+    s->lock = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock < 0) return vs_fail(e, errno, "cannot open the folder %s: %s", s->folder, strerror(errno));
+    if (!flock(s->lock, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) return 0;
+    s->made = 0;
+    return vs_fail(e, EBUSY, "another suite runs in %s; wait for its end, or leave out --resume", s->folder);
+}
+
 int vs_suite_make_folder(struct vs_suite *s, struct vs_error *e)
 {
     char when[32], count[16] = "";
@@ -46,8 +58,8 @@ int vs_suite_make_folder(struct vs_suite *s, struct vs_error *e)
     strftime(when, sizeof when, "%Y%m%d_%H%M%S", &tm);
     for (int n = 2;; n++) { /* another one of this second */
         snprintf(s->folder, sizeof s->folder, "%s/" RUN "%s%s", s->output, when, count);
-        s->made = !mkdir(s->folder, 0777);
-        if (s->made) return 0;
+        s->made = !mkdir(s->folder, 0700); /* what a recording tells is its owner's */
+        if (s->made) return take(s, e);
         if (errno != EEXIST || n > 1000)
             return vs_fail(e, errno, "cannot make the folder %s: %s; choose another -o", s->folder, strerror(errno));
         snprintf(count, sizeof count, "_%d", n);
@@ -76,7 +88,7 @@ static int find_newest(struct vs_suite *s, struct vs_error *e)
     closedir(d);
     if (!*newest) return vs_fail(e, ENOENT, "%s holds no run to resume", s->output);
     snprintf(s->folder, sizeof s->folder, "%s/%s", s->output, newest);
-    return 0;
+    return take(s, e);
 }
 
 int vs_suite_find_folder(struct vs_suite *s, struct vs_error *e)
@@ -89,7 +101,7 @@ int vs_suite_find_folder(struct vs_suite *s, struct vs_error *e)
     for (n = strlen(s->folder); n > 1 && s->folder[n - 1] == '/';) s->folder[--n] = 0;
     if (stat(s->folder, &st)) return vs_fail(e, errno, "cannot resume %s: %s", s->resume, strerror(errno));
     if (!S_ISDIR(st.st_mode)) return vs_fail(e, ENOTDIR, "cannot resume %s: it is not the folder of a run", s->resume);
-    return 0;
+    return take(s, e);
 }
 
 void vs_suite_path(const struct vs_suite *s, const struct vs_suite_one *x, const char *tail, char out[4300])

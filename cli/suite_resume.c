@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "suite.h"
@@ -14,8 +15,7 @@ static int is_there(const char *json, struct vs_suite_one *x)
     struct vs_experiment_facts facts;
     struct vs_error e;
     if (vs_experiment_look(json, &facts, &e) || !facts.ok) return 0;
-    x->peak_mb = facts.peak_mb;
-    x->avg_ms = facts.avg_ms;
+    x->facts = facts;
     return 1;
 }
 
@@ -42,6 +42,8 @@ static int look(struct vs_suite *s, struct vs_suite_one *x, struct vs_error *e)
     if (vs_experiment_read(path, &json, &damage)) return 0;
     if (is_there(json, x)) {
         err = differs(s, x, json, how, e);
+        if (!*how && *x->facts.trace && strcmp(x->facts.trace, s->trace ? s->trace : "memory"))
+            snprintf(how, sizeof how, "then --trace %s", x->facts.trace);
         if (!err && *how)
             err = vs_fail(e, EINVAL,
                           "%s was made with other options (%s); repeat the command as it was, or leave out --resume",

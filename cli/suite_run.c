@@ -73,19 +73,16 @@ static void last_words(const char *path, char out[VS_EXPERIMENT_TEXT])
 static int conclude(struct vs_suite *s, struct vs_suite_one *x, const struct vs_experiment_end *end, const char *log,
                     struct vs_error *e)
 {
-    struct vs_experiment_facts facts = {0};
     char path[4300];
     int err = 0;
     vs_suite_path(s, x, "_result.json", path);
     if (end->stopped) s->stopped = end->signal;
     if (!end->json && end->stopped) return 0; /* as if it had not begun */
-    if (end->json) err = vs_experiment_look(end->json, &facts, e);
+    if (end->json) err = vs_experiment_look(end->json, &x->facts, e);
     if (end->json && !err) err = vs_experiment_write(end->json, path, e);
     if (err) return err;
-    x->state = facts.ok ? VS_SUITE_DONE : end->json || end->status != 2 ? VS_SUITE_FAILED : VS_SUITE_REFUSED;
-    x->peak_mb = facts.peak_mb;
-    x->avg_ms = facts.avg_ms;
-    snprintf(x->reason, sizeof x->reason, "%s", end->json ? facts.reason : end->error.text);
+    x->state = x->facts.ok ? VS_SUITE_DONE : end->json || end->status != 2 ? VS_SUITE_FAILED : VS_SUITE_REFUSED;
+    snprintf(x->reason, sizeof x->reason, "%s", end->json ? x->facts.reason : end->error.text);
     if (!*x->reason) last_words(log, x->reason);
     return 0;
 }

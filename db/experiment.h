@@ -41,7 +41,8 @@ int vs_experiment_read(const char *path, char **json, struct vs_error *e);
 #define VS_EXPERIMENT_TEXT 640
 struct vs_experiment_facts { /* unknown numbers are NaN, unknown texts "" */
     int ok, arena_mismatch;
-    char name[VS_EXPERIMENT_TEXT], reason[VS_EXPERIMENT_TEXT];
+    char name[VS_EXPERIMENT_TEXT], reason[VS_EXPERIMENT_TEXT], lost[VS_EXPERIMENT_TEXT]; /* lost: while recording */
+    char trace[16]; /* what was recorded beside memory takes time */
     double peak_mb, avg_ms;
 };
 int vs_experiment_look(const char *json, struct vs_experiment_facts *out, struct vs_error *e);

@@ -110,7 +110,7 @@ static const char sql[] =
                                  " '$.arena_mismatch', json(iif(" MISMATCH ", 'true', 'false')),"
                                  " '$.losses_of_recording', (SELECT group_concat(text, ', ') FROM (SELECT text FROM "
                                  "lost ORDER BY text)),"
-                                 " '$.arguments', json(?8), '$.recording', ?6, '$.process_id', ?2, '$.vramscope', ?7)";
+                                 " '$.arguments', json(?8), '$.trace', (SELECT trace_level FROM process WHERE id = ?2), '$.recording', ?6, '$.process_id', ?2, '$.vramscope', ?7)";
 
 static void bind_text(sqlite3_stmt *q, int at, const char *text)
 {

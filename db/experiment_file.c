@@ -94,10 +94,10 @@ static double number(sqlite3_stmt *q, int column)
     return type == SQLITE_FLOAT || type == SQLITE_INTEGER ? sqlite3_column_double(q, column) : NAN;
 }
 
-static void text(sqlite3_stmt *q, int column, char out[VS_EXPERIMENT_TEXT])
+static void text(sqlite3_stmt *q, int column, char *out, size_t room)
 {
     const char *t = (const char *)sqlite3_column_text(q, column);
-    snprintf(out, VS_EXPERIMENT_TEXT, "%s", t ? t : "");
+    snprintf(out, room, "%s", t ? t : "");
 }
 
 int vs_experiment_look(const char *json, struct vs_experiment_facts *out, struct vs_error *e)
@@ -108,16 +108,19 @@ int vs_experiment_look(const char *json, struct vs_experiment_facts *out, struct
                           : start(db,
                                   "SELECT json_extract(?1, '$.status') = 'ok', json_extract(?1, '$.experiment'),"
                                   " json_extract(?1, '$.reason'), json_extract(?1, '$.peak_memory_mb'),"
-                                  " json_extract(?1, '$.avg_time_ms'), json_extract(?1, '$.arena_mismatch')",
+                                  " json_extract(?1, '$.avg_time_ms'), json_extract(?1, '$.arena_mismatch'),"
+                                  " json_extract(?1, '$.losses_of_recording'), json_extract(?1, '$.trace')",
                                   json, e);
     *out = (struct vs_experiment_facts){.peak_mb = NAN, .avg_ms = NAN};
     if (q && sqlite3_step(q) == SQLITE_ROW) {
         out->ok = sqlite3_column_int(q, 0);
-        text(q, 1, out->name);
-        text(q, 2, out->reason);
+        text(q, 1, out->name, sizeof out->name);
+        text(q, 2, out->reason, sizeof out->reason);
         out->peak_mb = number(q, 3);
         out->avg_ms = number(q, 4);
         out->arena_mismatch = sqlite3_column_int(q, 5);
+        text(q, 6, out->lost, sizeof out->lost);
+        text(q, 7, out->trace, sizeof out->trace);
     } else if (!err) err = vs_fail(e, EINVAL, "not a result");
     sqlite3_finalize(q);
     sqlite3_close(db);
@@ -140,7 +143,7 @@ int vs_experiment_differs(const char *json, const char *const *words, int count,
     if (!err && !(q = start(db, sql, json, e))) err = -EIO;
     if (!err) {
         sqlite3_bind_text(q, 2, list, -1, SQLITE_STATIC);
-        if (sqlite3_step(q) == SQLITE_ROW) text(q, 0, out);
+        if (sqlite3_step(q) == SQLITE_ROW) text(q, 0, out, VS_EXPERIMENT_TEXT);
         else err = vs_fail(e, EINVAL, "not a result");
     }
     sqlite3_finalize(q);

@@ -38,6 +38,10 @@ START_TEST(test_one_experiment)
     ck_assert_str_eq(file_ask("a b.json", GET("peak_bytes") " - 7344765"), "8388608"); /* it shows, to the byte */
     ck_assert_str_eq(file_ask("a b.json", GET("components[0].name")), "temporary/extra");
     ck_assert_int_eq(bench_number("train-2.db", "SELECT trace_level = 'api' FROM process"), 1);
+    ck_assert_int_eq(symlink("/dev/null", "nothing"), 0);
+    CLI("bench", "train", "--mode", "ghost", "--output", "nothing", "--force");
+    STATUS(1);
+    HAS(got.err, "nothing is not a file; --output names one");
     CLI("bench", "train", "--append", "-o", "train.db", "--experiment", "again");
     STATUS(0);
     ck_assert_int_eq(bench_number("train.db", "SELECT process_id FROM experiment WHERE name = 'again'"), 2);

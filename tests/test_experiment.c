@@ -257,6 +257,7 @@ START_TEST(test_files_are_written_whole_and_read_back)
     ck_assert_str_eq(how, "then --mode=ghost, now --mode=flash, now --x");
     ck_assert_int_eq(vs_experiment_write(text, "absent/r.json", &error), -ENOENT);
     HAS(error.text, "cannot write absent/r.json");
+    free(json);
     ck_assert_int_eq(vs_experiment_read("absent", &json, &error), -ENOENT);
     json = NULL;
 }

@@ -172,9 +172,33 @@ START_TEST(test_lengths_have_vanillas_of_their_own)
 }
 END_TEST
 
+START_TEST(test_another_device_has_no_overhead)
+{
+    char text[4096];
+    const char *name;
+    ck_assert_int_eq(mkdir("run", 0700), 0);
+    RESULT("run/vanilla_result.json", .name = "vanilla");
+    result_text(text, sizeof text, (struct result){.name = "ghost"});
+    ck_assert_ptr_nonnull(name = strstr(text, "a CPU"));
+    memcpy(text + (name - text), "B", 1);
+    file_write("run/ghost_result.json", text);
+    CLI("export", "run", "--table", "experiments");
+    STATUS(0);
+    HAS(got.out, "| ghost | 160.00 | 11.00 | - | - |\n");
+}
+END_TEST
+
 START_TEST(test_recordings_have_tables_too)
 {
-    recording_write("a.db", 2, 1073741824, 20000000, "");
+    recording_write("a.db", 2, 1073741824, 20000000,
+                    "UPDATE phase SET end_ns = begin_ns + 60000000 WHERE iteration = 2; INSERT INTO phase(process_id, name,"
+                    " iteration, begin_ns, end_ns, origin) VALUES (1, 'forward', 3, 3000000000, 3060000000, 'nvtx')");
+    CLI("export", "a.db", "-f", "json", "--table", "experiments");
+    STATUS(0);
+    HAS(got.out, "\"median_time_ms\":40.0,"); /* of four */
+    HAS(got.out, "\"median_time_ms\":20.0,"); /* of three */
+    recording_write("b.db", 2, 1073741824, 20000000, "");
+    ck_assert_int_eq(rename("b.db", "a.db"), 0);
     CLI("export", "a.db", "-f", "markdown");
     STATUS(0);
     HAS(got.out, "| rank 0 | 2048.00 | 20.00 | - | - |\n| rank 1 | 2048.00 | 20.00 | - | - |\n");
@@ -217,6 +241,10 @@ START_TEST(test_files_are_whole_or_not_there)
     CLI("export", "run", "-o", "missing/t.md");
     STATUS(1);
     HAS(got.err, "cannot write missing/t.md.part");
+    ck_assert_int_eq(symlink("/dev/null", "nothing"), 0);
+    CLI("export", "run", "-o", "nothing");
+    STATUS(0);
+    ck_assert_int_gt(readlink("nothing", got.out, sizeof got.out), 0); /* no file took its place */
 }
 END_TEST
 
@@ -258,6 +286,7 @@ Suite *make_paper_suite(void)
     tcase_add_test(c, test_the_rows_of_the_notes);
     tcase_add_test(c, test_order_overhead_and_failures);
     tcase_add_test(c, test_lengths_have_vanillas_of_their_own);
+    tcase_add_test(c, test_another_device_has_no_overhead);
     tcase_add_test(c, test_recordings_have_tables_too);
     tcase_add_test(c, test_hostile_names_in_tables);
     tcase_add_test(c, test_files_are_whole_or_not_there);

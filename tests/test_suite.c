@@ -111,6 +111,9 @@ START_TEST(test_resume_does_what_is_missing)
     CLI("suite", "--resume", run, "--batch_size", "4", "--seq-len", "64");
     STATUS(2);
     HAS(got.err, "(now --seq-len=64)");
+    CLI("suite", "--resume", run, "--batch-size", "4", "--trace", "api");
+    STATUS(2); /* their times are not alike */
+    HAS(got.err, "vanilla_result.json was made with other options (then --trace memory)");
     setenv("FAKE_UNRECORDED", "ghost", 1);
     CLI("suite", "--resume", run, "--batch-size", "4");
     STATUS(1);
@@ -125,6 +128,75 @@ START_TEST(test_resume_does_what_is_missing)
     ck_assert_str_eq(file_ask(in_run("vanilla_result.json"), GET("pid")), before);
     ck_assert_str_eq(file_ask(in_run("auto_result.json"), ADDS_UP), "1");
     ck_assert_str_eq(found("r/run_*", 1), "");
+}
+END_TEST
+
+/* The database keeps the failure; whoever reads it wants what came of the experiment in the end. */
+START_TEST(test_a_failure_that_was_run_again_is_over)
+{
+    char db[PATH_MAX];
+    if (experiment_no_nvtx()) return;
+    setenv("FAKE_KILL", "ghost", 1);
+    CLI("suite", "-o", "r", "--experiments", "vanilla,ghost,micro");
+    STATUS(1);
+    setenv("FAKE_KILL", "micro", 1);
+    CLI("suite", "-o", "r", "--experiments", "vanilla,ghost,micro", "--resume");
+    STATUS(0);
+    snprintf(db, sizeof db, "%s", in_run("suite.db"));
+    ck_assert_int_eq(bench_number(db, "SELECT COUNT(*) FROM experiment"), 4);
+    CLI("suite", "-o", "other", "--experiments", "vanilla,ghost");
+    STATUS(0);
+    CLI("check", "--baseline", db, "--current", found("other/*/suite.db", 0));
+    STATUS(1);
+    HAS(got.out, "\nmissing  micro"); /* it succeeded once */
+    HAS(got.out, "\nok       ghost");
+    HAS_NOT(got.out, "skipped");
+    CLI("check", "--baseline", found("other/*/suite.db", 0), "--current", db);
+    STATUS(0);
+    HAS_NOT(got.out, "failed");
+}
+END_TEST
+
+START_TEST(test_what_a_result_is_in_doubt_of_is_said)
+{
+    if (experiment_no_nvtx()) return;
+    setenv("FAKE_LIE", "ghost", 1);
+    CLI("suite", "-o", "r", "--experiments", "ghost,vanilla");
+    STATUS(0);
+    HAS(got.out, " ms\n    !! the recording and the arena's own count of live bytes differ: see snapshots in the result\n"
+                 "  vanilla: Peak Memory = 7.00 MB, Avg Time = 2.80 ms\nfigures: ");
+    ck_assert_int_eq(system("sed 's/\"losses_of_recording\": null/\"losses_of_recording\": \"nvtx pool_empty 3\"/' "
+                            "r/*/vanilla_result.json > old.json && cp old.json r/*/vanilla_result.json"),
+                     0);
+    CLI("suite", "-o", "r", "--experiments", "ghost,vanilla", "--resume");
+    STATUS(0);
+    HAS(got.out, "    !! the recording and the arena's own count");
+    HAS(got.out, "Avg Time = 2.80 ms\n    !! lost while recording: nvtx pool_empty 3\nfigures: ");
+}
+END_TEST
+
+/* A suite of three whose second one does not end. */
+static pid_t start_endless(void)
+{
+    const struct timespec moment = {0, 10000000};
+    setenv("FAKE_SLEEP", "ghost", 1);
+    pid_t pid = cli_start((const char *const[]){"suite", "--experiments", "vanilla,ghost,auto", NULL});
+    for (int i = 0; i < 3000 && !cli_exists("asleep"); i++) nanosleep(&moment, NULL);
+    ck_assert(cli_exists("asleep"));
+    unsetenv("FAKE_SLEEP");
+    return pid;
+}
+
+START_TEST(test_a_run_belongs_to_one_suite_at_a_time)
+{
+    if (experiment_no_nvtx()) return;
+    pid_t pid = start_endless();
+    CLI("suite", "--experiments", "vanilla,ghost,auto", "--resume");
+    STATUS(1);
+    HAS(got.err, "another suite runs in memory_profiling_results/run_");
+    ck_assert(*in_run("ghost.log") && *in_run("vanilla_result.json") && !*in_run("ghost_result.json"));
+    kill(pid, SIGTERM);
+    cli_wait(pid);
 }
 END_TEST
 
@@ -149,23 +221,12 @@ START_TEST(test_the_newest_run_is_resumed)
 }
 END_TEST
 
-static void interrupt(int number)
-{
-    const struct timespec moment = {0, 10000000};
-    pid_t pid;
-    unlink("asleep");
-    pid = cli_start((const char *const[]){"suite", "--experiments", "vanilla,ghost,auto", NULL});
-    for (int i = 0; i < 3000 && !cli_exists("asleep"); i++) nanosleep(&moment, NULL);
-    ck_assert(cli_exists("asleep"));
-    kill(pid, number);
-    cli_wait(pid);
-}
-
 START_TEST(test_a_signal_ends_it_in_order)
 {
     if (experiment_no_nvtx()) return;
-    setenv("FAKE_SLEEP", "ghost", 1);
-    interrupt(_i ? SIGTERM : SIGINT);
+    pid_t pid = start_endless();
+    kill(pid, _i ? SIGTERM : SIGINT);
+    cli_wait(pid);
     STATUS(128 + (_i ? SIGTERM : SIGINT));
     HAS(got.err, "[2/3] ghost ... stopped after ");
     HAS_NOT(got.err, "[3/3]");
@@ -174,7 +235,6 @@ START_TEST(test_a_signal_ends_it_in_order)
     HAS(got.out, "\n  ghost: not run\n  auto: not run\nnext: vramscope suite --resume memory_profiling_results/run_");
     ck_assert(!*in_run("ghost_result.json") && !*in_run("*.log/lock"));
     ck_assert_int_eq(bench_number(in_run("suite.db"), "SELECT COUNT(*) FROM experiment"), 1);
-    unsetenv("FAKE_SLEEP");
     CLI("suite", "--resume", found("*/run_*", 0), "--experiments", "vanilla,ghost,auto");
     STATUS(0);
     HAS(got.err, "[1/3] vanilla ... done before\n");
@@ -293,6 +353,16 @@ START_TEST(test_the_real_workload_on_the_cpu)
         "vanilla,ghost,flash_clip,auto");
     STATUS(0);
     HAS(got.err, "[4/4] auto ... done before\n");
+    CLI("check", "--baseline", found("r/run_*", 0), "--current", found("r/*/suite.db", 0));
+    STATUS(0);
+    HAS(got.out, "ok: 4 experiments\n");
+    CLI("suite", "--device", "cpu", "--preset", "tiny", "-o", "more", "--extra-mb", "8");
+    STATUS(0);
+    CLI("check", "--baseline", found("r/run_*", 0), "--current", found("more/run_*", 0), "--time-threshold", "1e9");
+    STATUS(1);
+    HAS(got.out, "worse    ghost, T=32: peak ");
+    HAS(got.out, "temporary grew most: +8.0 MiB (");
+    HAS(got.out, "REGRESSION in 4 of 4 experiments\n");
     for (const char *const *name =
              (const char *const[]){"explicit", "flash", "ghost_bk", "flash_bk", "fuse", "fuse_bk", "micro", NULL};
          *name; name++) {
@@ -315,6 +385,9 @@ Suite *make_suite_suite(void)
     tcase_add_test(c, test_every_experiment_at_every_length);
     tcase_add_test(c, test_one_that_fails_stops_no_other);
     tcase_add_test(c, test_resume_does_what_is_missing);
+    tcase_add_test(c, test_a_failure_that_was_run_again_is_over);
+    tcase_add_test(c, test_what_a_result_is_in_doubt_of_is_said);
+    tcase_add_test(c, test_a_run_belongs_to_one_suite_at_a_time);
     tcase_add_test(c, test_the_newest_run_is_resumed);
     tcase_add_loop_test(c, test_a_signal_ends_it_in_order, 0, 2);
     tcase_add_loop_test(c, test_usage, 0, sizeof usage / sizeof *usage);

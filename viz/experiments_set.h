@@ -40,7 +40,8 @@ extern "C" {
     X(HEADS, "$.config.num_heads", "heads ", 0)                                                                        \
     X(KV_HEADS, "$.config.num_kv_heads", "kv heads ", 0)                                                               \
     X(FFN, "$.config.ffn_dim", "ffn ", 0)                                                                              \
-    X(SEED, "$.seed", "seed ", 0)
+    X(SEED, "$.seed", "seed ", 0)                                                                                      \
+    X(TRACE, "$.trace", "trace ", 0)
 
 #define X(name, ...) VS_PART_##name,
 enum vs_experiment_part { VS_EXPERIMENT_PARTS(X) VS_PARTS };

@@ -13,7 +13,7 @@
     "steps of a transformer's training: plain, or DP-SGD (per-sample clipping and noise) in several ways\n\n"          \
     "  example: vramscope-workload train --preset tiny --mode ghost --device cpu --check\n"                            \
     "           vramscope-workload train --preset gpt2-large --mode auto --dtype bf16\n\n"                             \
-    "modes:" VS_TRAIN_MODES(MODE_LINE) "\n  flash_clip: another name of flash"
+    "modes:" VS_TRAIN_MODES(MODE_LINE) "\n  flash_clip, grad_materialize: other names of flash and explicit"
 #define MODE_LINE(name, semantics, norm, what) "\n  " #name ": " what
 #define MODE_WORD(name, ...)                   " " #name
 #define PRESET_WORD(name, ...)                 " " name
@@ -39,10 +39,12 @@ static int refuse_word(const char *what, const char *word, const char *known)
 
 static int find_mode(struct vs_train_options *o)
 {
-    const char *name = strcmp(o->mode, "flash_clip") ? o->mode : "flash";
+    const char *name = o->mode;
+    if (!strcmp(name, "flash_clip")) name = "flash";
+    if (!strcmp(name, "grad_materialize")) name = "explicit";
     for (int i = 0; i < VS_MODE_COUNT; i++)
         if (!strcmp(modes[i], name)) return o->train.mode = (enum vs_train_mode)i, 0;
-    return refuse_word("mode", o->mode, VS_TRAIN_MODES(MODE_WORD) " flash_clip");
+    return refuse_word("mode", o->mode, VS_TRAIN_MODES(MODE_WORD) " flash_clip grad_materialize");
 }
 
 static void override(size_t *size, size_t given)
