@@ -212,7 +212,7 @@ struct vs_train_ops {
     size_t (*attention_workspace_bytes)(const struct vs_train_on *on, const struct vs_train_attention *p, bool backward);
     int (*attention)(const struct vs_train_on *on, const struct vs_train_attention *p);
     int (*attention_backward)(const struct vs_train_on *on, const struct vs_train_attention *p);
-    /* What runs this attention: "cudnn", "blocks", "loops"; a static string. */
+    /* What runs this attention: "cudnn", "fused", "blocks", "loops"; a static string. */
     const char *(*attention_by)(const struct vs_train_on *on, const struct vs_train_attention *p);
     int (*loss)(const struct vs_train_on *on, const struct vs_train_loss *p);
     /* out[b] (float64) = mean over t of loss[b*T + t], loss of W */

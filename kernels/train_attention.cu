@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * train_attention.cu: attention of train.h on the GPU: checks a call and picks who runs it: cuDNN's fused kernels for bfloat16,
- * where cuDNN is there and takes the case, else blocks of scores. It launches nothing itself.
+ * train_attention.cu: attention of train.h on the GPU: checks a call and picks who runs it: a fused kernel that takes the case
+ * (cuDNN's for bfloat16, where cuDNN is there; our own for float32), else blocks of scores. It launches nothing itself.
  *
- * VRAMSCOPE_ATTENTION=blocks leaves cuDNN out.
+ * VRAMSCOPE_ATTENTION=blocks leaves the fused kernels out.
  */
 #include "kernels/train_attention.cuh"
 
@@ -48,7 +48,9 @@ int check_choice()
 const vs_attention_backend *backend(const vs_train_on *on, const vs_train_attention *p)
 {
     const char *wanted = getenv("VRAMSCOPE_ATTENTION");
-    if (on->dtype == VS_TRAIN_bf16 && !(wanted && !strcmp(wanted, "blocks")) && vs_attention_cudnn) {
+    if (wanted && !strcmp(wanted, "blocks")) return &vs_attention_blocks;
+    if (vs_attention_fused.takes(on, p)) return &vs_attention_fused;
+    if (on->dtype == VS_TRAIN_bf16 && vs_attention_cudnn) {
         const vs_attention_backend *cudnn = vs_attention_cudnn();
         if (cudnn && cudnn->takes(on, p)) return cudnn;
     }

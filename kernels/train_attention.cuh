@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * train_attention.cuh: what the files of the GPU's attention share: the two backends, and the passes over rows of scores
+ * train_attention.cuh: what the files of the GPU's attention share: the backends, and the passes over rows of scores
  * between the products of one of them. It launches nothing itself.
  */
 #ifndef VS_KERNELS_TRAIN_ATTENTION_CUH
@@ -22,6 +22,7 @@ struct vs_attention_backend {
 };
 
 extern const vs_attention_backend vs_attention_blocks; /* train_attention_blocks.cu: every type, every shape */
+extern const vs_attention_backend vs_attention_fused;  /* train_attention_mma.cu: float32 and TF32, some widths */
 
 /* train_attention_cudnn.cpp, which is left out where its headers are missing; NULL: cuDNN cannot be used here. */
 const vs_attention_backend *vs_attention_cudnn(void) __attribute__((weak));

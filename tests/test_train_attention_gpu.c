@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_train_attention_gpu.c: the GPU's attention of kernels/train.h, forward and backward, against the CPU's in float64 on the
- * same rounded inputs: every element type, by cuDNN and by blocks; heads that share keys, ragged lengths, long ones that are cut
- * into slices; fences, the same bits every time, errors. Without a GPU each test says so and passes. No random seeds.
+ * same rounded inputs: every element type, by fused kernels and by blocks; heads that share keys, ragged lengths, long ones that
+ * are cut into slices; fences, the same bits every time, errors. Without a GPU each test says so and passes. No random seeds.
  */
 #include <check.h>
 #include <errno.h>
@@ -218,17 +218,17 @@ static void check_shape(struct norms_gpu *g, enum vs_train_dtype dtype, const st
     drop(&a);
 }
 
-/* The element types, and bfloat16 a second time with cuDNN where it is. */
-enum { WAYS = 4 };
+/* Every element type twice: by blocks, and by fused kernels where they are. */
+enum { WAYS = 6 };
 
 static enum vs_train_dtype way(int i)
 {
-    static const enum vs_train_dtype types[WAYS] = {VS_TRAIN_fp32, VS_TRAIN_tf32, VS_TRAIN_bf16, VS_TRAIN_bf16};
-    if (i == 2)
-        setenv("VRAMSCOPE_ATTENTION", "blocks", 1);
-    else
+    static const enum vs_train_dtype types[WAYS / 2] = {VS_TRAIN_fp32, VS_TRAIN_tf32, VS_TRAIN_bf16};
+    if (i % 2)
         unsetenv("VRAMSCOPE_ATTENTION");
-    return types[i];
+    else
+        setenv("VRAMSCOPE_ATTENTION", "blocks", 1);
+    return types[i / 2];
 }
 
 START_TEST(test_shapes)
@@ -237,7 +237,7 @@ START_TEST(test_shapes)
         {1, 1, 2, 2, 32, false},    {2, 1, 4, 1, 64, true},     {1, 17, 3, 3, 40, false},  {3, 17, 4, 1, 64, true},
         {2, 64, 8, 2, 128, true},   {2, 64, 2, 2, 128, false},  {2, 200, 4, 4, 64, false}, {3, 200, 8, 2, 32, true},
         {1, 129, 2, 1, 128, true},  {1, 1024, 4, 1, 64, true},  {2, 1024, 4, 4, 64, false}, {1, 1000, 4, 2, 96, true},
-        {1, 1024, 2, 2, 128, true}, {2, 17, 3, 1, 33, true}, /* rows that no group of 16 bytes fits */
+        {1, 1024, 2, 2, 128, true}, {2, 330, 6, 2, 128, false}, {2, 17, 3, 1, 33, true}, /* no group of 16 bytes fits its rows */
     };
     enum vs_train_dtype dtype = way(_i);
     struct norms_gpu g;
@@ -250,7 +250,8 @@ END_TEST
 /* What the slices of keys and blocks of few rows are for. */
 START_TEST(test_long_samples)
 {
-    static const struct shape shapes[] = {{1, 2100, 1, 1, 48, false}, {1, 4096, 2, 1, 32, true}, {1, 4096, 2, 2, 32, false}};
+    static const struct shape shapes[] = {{1, 2100, 1, 1, 48, false}, {1, 4096, 2, 1, 32, true}, {1, 4096, 2, 2, 32, false},
+                                          {1, 4096, 2, 1, 64, true},  {1, 4096, 1, 1, 128, false}};
     enum vs_train_dtype dtype = way(_i);
     struct norms_gpu g;
     if (!norms_gpu_open(&g)) return;
@@ -375,7 +376,13 @@ START_TEST(test_who_runs_it)
     struct vs_train_attention p = {.B = 1, .T = 256, .heads = 4, .kv_heads = 4, .width = 64, .row = 768};
     const char *by = g.device->train->attention_by(&on, &p);
     printf("train_attention_gpu: %s by %s (%s)\n", vs_train_dtype_name(dtype), by, g.device->last_error());
-    ck_assert(!strcmp(by, "blocks") || (_i == 3 && !strcmp(by, "cudnn")));
+    if (_i == WAYS - 1)
+        ck_assert(!strcmp(by, "blocks") || !strcmp(by, "cudnn"));
+    else
+        ck_assert_str_eq(by, _i % 2 ? "fused" : "blocks");
+    p.k = (const void *)(uintptr_t)4; /* of no use to anyone who reads 16 bytes at a time */
+    if (dtype != VS_TRAIN_bf16) ck_assert_str_eq(g.device->train->attention_by(&on, &p), "blocks");
+    p.k = NULL;
     p.width = 63, p.row = 756; /* no fused kernel takes it */
     ck_assert_str_eq(g.device->train->attention_by(&on, &p), "blocks");
     norms_gpu_close(&g);
