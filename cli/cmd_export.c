@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "../db/beside.h"
 #include "../db/query.h"
 #include "../exporters/exporter.h"
 #include "command.h"
@@ -72,26 +72,29 @@ static int write_job(const struct job *j, FILE *out, struct vs_error *e)
                         : vs_export_tables(j->outcomes, j->format, j->table, j->path, out, e);
 }
 
-/* Beside its place first: a reader never sees half of it, and what was there stays when it fails. Not so a device or a pipe:
- * a file must not take the place of /dev/null. */
+/* Into a device or a pipe itself: a file must not take the place of /dev/null. */
+static int export_into(const struct job *j, const char *path, struct vs_error *e)
+{
+    FILE *out = fopen(path, "we");
+    int err;
+    if (!out) return vs_fail(e, errno, "cannot write %s: %s", path, strerror(errno));
+    err = write_job(j, out, e);
+    if (fclose(out) && !err) err = vs_fail(e, EIO, "cannot write %s: %s", path, strerror(errno));
+    return err;
+}
+
 static int export_to(const struct job *j, const char *path, struct vs_error *e)
 {
-    char beside[4200];
-    const char *to = beside;
+    struct vs_beside beside;
     struct stat st;
-    int err;
-    FILE *out = stdout;
-    if (!path) return write_job(j, out, e);
-    if (snprintf(beside, sizeof beside, "%s.part", path) >= (int)sizeof beside)
-        return vs_fail(e, ENAMETOOLONG, "the path of the output is too long");
-    if (!stat(path, &st) && !S_ISREG(st.st_mode)) to = path;
-    if (!(out = fopen(to, "w"))) return vs_fail(e, errno, "cannot write %s: %s", to, strerror(errno));
-    err = write_job(j, out, e);
-    if (fclose(out) && !err) err = vs_fail(e, EIO, "cannot write %s: %s", to, strerror(errno));
-    if (to == path) return err;
-    if (!err && rename(beside, path)) err = vs_fail(e, errno, "cannot write %s: %s", path, strerror(errno));
-    if (err) unlink(beside);
-    return err;
+    int err, lost;
+    if (!path) return write_job(j, stdout, e);
+    if (!stat(path, &st) && !S_ISREG(st.st_mode)) return export_into(j, path, e);
+    err = vs_beside_open(&beside, path, e);
+    if (err) return err;
+    err = write_job(j, beside.file, e);
+    lost = vs_beside_close(&beside, !err, e);
+    return err ? err : lost;
 }
 
 static int export_stacks(const struct vs_command *self, const struct vs_operands *operands, const char *rank, const char *output)

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "beside.h"
 #include "experiment.h"
 
 static void new_line(FILE *f, int depth)
@@ -38,19 +38,11 @@ static void indent(const char *json, FILE *f)
 
 int vs_experiment_write(const char *json, const char *path, struct vs_error *e)
 {
-    char part[4300];
-    FILE *f;
-    int wrong;
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
-        return vs_fail(e, ENAMETOOLONG, "the path of %.100s... is too long", path);
-    f = fopen(part, "we");
-    if (!f) return vs_fail(e, errno, "cannot write %s: %s", path, strerror(errno));
-    indent(json, f);
-    wrong = ferror(f);
-    if (!fclose(f) && !wrong && !rename(part, path)) return 0;
-    wrong = errno;
-    unlink(part);
-    return vs_fail(e, wrong, "cannot write %s: %s", path, strerror(wrong));
+    struct vs_beside beside;
+    int err = vs_beside_open(&beside, path, e);
+    if (err) return err;
+    indent(json, beside.file);
+    return vs_beside_close(&beside, 1, e);
 }
 
 /* Texts of one document need no database. */

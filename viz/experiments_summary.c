@@ -4,13 +4,12 @@
  */
 #include "experiments_figure.h"
 
+#include "../db/beside.h"
 #include "gnuplot.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { WIDTH = 100, NAME = 37, PART_NAME = 40 };
 
@@ -226,21 +225,16 @@ static void write_all(FILE *f, const struct vs_experiments *s)
 int vs_experiments_summary_write(const struct vs_experiments *s, const char *out_dir, const struct vs_plot_options *how,
                                  struct vs_error *e)
 {
-    char part[4200], path[4200];
+    char path[4200];
+    struct vs_beside beside;
     int err = vs_gnuplot_folder(out_dir, e);
     if (err) return err;
     snprintf(path, sizeof path, "%s/summary.txt", out_dir);
-    snprintf(part, sizeof part, "%s/.summary.txt.%d", out_dir, (int)getpid());
-    FILE *f = fopen(part, "wxe");
-    if (!f) return vs_fail(e, errno, "cannot write in the output folder %s: %s", out_dir, strerror(errno));
-    write_all(f, s);
-    int failed = ferror(f) ? EIO : 0;
-    if (fclose(f)) failed = errno;
-    if (!failed && rename(part, path)) failed = errno;
-    if (failed) {
-        unlink(part);
-        return vs_fail(e, failed, "cannot write %s: %s", path, strerror(failed));
-    }
+    err = vs_beside_open(&beside, path, e);
+    if (err) return err;
+    write_all(beside.file, s);
+    err = vs_beside_close(&beside, 1, e);
+    if (err) return err;
     if (how->wrote) how->wrote(how->arg, path);
     return 0;
 }

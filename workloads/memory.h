@@ -4,7 +4,7 @@
  * sees every buffer and knows what it is for.
  *
  * Each buffer is registered as an NVTX memory region of the process-wide heap, under a name `<category>[/detail]` with
- * a category of input activation gradient parameter workspace temporary. On the host that report is all a recorder can
+ * a category of input activation gradient parameter optimizer_state workspace temporary. On the host that report is all a recorder can
  * see; on a GPU it names memory that the driver reports too.
  *
  * Ownership: a taken buffer is the caller's until given back. Contents undefined.

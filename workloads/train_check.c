@@ -90,6 +90,8 @@ int vs_train_check(const struct vs_train_settings *settings, const struct vs_dev
         }
         s.bound = reference.bound = s.model.B == 1 ? low / 2 : (low + high) / 2;
     }
+    outcome_free(&first); /* only its norms were wanted */
+    memset(&first, 0, sizeof first);
     if (!err) err = run(&reference, device, context, &expected);
     if (!err) err = run(&s, device, context, &mine);
     if (!err) {
@@ -98,7 +100,6 @@ int vs_train_check(const struct vs_train_settings *settings, const struct vs_dev
         memcpy(norm, mine.norm, s.model.B * sizeof *norm);
         memcpy(c, mine.c, s.model.B * sizeof *c);
     }
-    outcome_free(&first);
     outcome_free(&expected);
     outcome_free(&mine);
     return err;

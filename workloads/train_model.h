@@ -3,8 +3,8 @@
  * train_model.h: the two transformers of the training workload and where their weights lie. It holds no memory.
  *
  * lm     x = token[id] + position[t]; L blocks x += o(attention(LN x)), x += w2 relu(w1 LN x + b1) + b2; logits = head x.
- *        q, k, v in one matrix; no bias there, in o and in the head; attention over the whole sequence; LayerNorm, eps 1e-5.
- * llama  x = token[id]; L blocks with RMSNorm (eps 1e-5), rotary q and k, causal attention with num_kv_heads keys and values,
+ *        q, k, v in one matrix; no bias there, in o and in the head; attention over the whole sequence; LayerNorm, eps VS_TRAIN_NORM_EPS.
+ * llama  x = token[id]; L blocks with RMSNorm (the same eps), rotary q and k, causal attention with num_kv_heads keys and values,
  *        down(silu(gate x) * up x); a last RMSNorm; the head is the token embedding.
  * The loss of a sample is the mean over its tokens of the cross-entropy.
  *
@@ -29,6 +29,9 @@ extern "C" {
     X("gpt2-large", false, 50257, 1280, 36, 20, 20, 5120, 1024, 8192, 4)                          \
     X("llama-3.2-1b", true, 128256, 2048, 16, 32, 8, 8192, 4096, 131072, 1)                       \
     X("tiny", false, 256, 32, 2, 4, 4, 128, 32, 256, 2)
+
+enum { VS_TRAIN_ROTATION_BASE = 500000 };
+#define VS_TRAIN_NORM_EPS 1e-5
 
 struct vs_train_model {
     const char *preset; /* NULL: sizes by flags alone */

@@ -138,10 +138,8 @@ static void write_arena(FILE *f, const struct vs_train_result *r)
 static void write_trainer(FILE *f, const struct vs_train_result *r)
 {
     const struct vs_trainer *t = r->trainer;
-    struct vs_train_attention a;
-    vs_train_attention_of(t, t->settings.model.B, &(struct vs_train_block){0}, &a);
     fprintf(f, ",\n \"semantics\": \"%s\", \"parameters\": %zu, ", vs_train_semantics_name(t->plan.semantics), t->layout.parameters);
-    text(f, "attention_by", t->device->train->attention_by(&t->on, &a));
+    text(f, "attention_by", vs_trainer_attention(t));
     write_plan(f, t);
     write_arena(f, r);
 }

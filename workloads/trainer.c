@@ -2,7 +2,7 @@
  *
  * trainer.c: a trainer from its plan to its end, and its batches.
  */
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 #include <errno.h>
 #include <math.h>

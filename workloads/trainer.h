@@ -125,7 +125,7 @@ struct vs_trainer {
 
     struct vs_train_weights *unit;
     struct vs_train_block *block;
-    void *x_end, *norm_end, *stats_end; /* norm_end is x_end where there is no last norm */
+    void *x_end, *norm_end, *stats_end; /* norm_end, stats_end: NULL without a last norm */
     struct vs_train_kept *kept;
     size_t kept_count, kept_room, settled; /* kept[settled ..] have no norm yet */
 
@@ -145,9 +145,9 @@ struct vs_trainer {
     void *moment_state;
 };
 
-/* Plans, then takes memory and makes the weights. `context` is of the device and stays the caller's. The size of the arena is known
- * when this fails with -ENOMEM. stages: called as the trainer becomes ready, with the notes' names; NULL: nobody. */
+/* Plans; arena.high is then what the trainer needs. `context` is of the device and stays the caller's. */
 int vs_trainer_plan(struct vs_trainer *t, const struct vs_train_settings *settings, const struct vs_device *device, void *context);
+/* Takes the memory that was planned and makes the weights. */
 int vs_trainer_open(struct vs_trainer *t);
 void vs_trainer_close(struct vs_trainer *t);
 /* One whole step on the batch that was loaded last. */
@@ -159,11 +159,10 @@ int vs_trainer_load_ids(struct vs_trainer *t, const int64_t *ids, const int64_t 
 
 /* Mean loss of the last batch; norms and coefficients of its samples (B each, may be NULL): waits for the device. */
 int vs_trainer_read(struct vs_trainer *t, double *loss, double *norm, float *c);
+/* Who runs the attention: kernels/train.h, attention_by. */
+const char *vs_trainer_attention(const struct vs_trainer *t);
 
-/* ---- within the trainer ---- */
-
-#define VS_TRAIN_RUN(t, call) ((t)->arena.planning ? 0 : (t)->device->train->call)
-
+/* Bytes of an element: of an activation, of a weight. */
 static inline size_t vs_train_E(const struct vs_trainer *t)
 {
     return vs_train_element_bytes(t->on.dtype);
@@ -172,107 +171,9 @@ static inline size_t vs_train_W(const struct vs_trainer *t)
 {
     return vs_train_wide_bytes(t->on.dtype);
 }
-static inline void *vs_train_at(void *base, size_t elements, size_t bytes)
-{
-    return base ? (char *)base + elements * bytes : NULL;
-}
-/* A tensor of a unit: as products read it, and as the optimizer does. */
-const void *vs_train_matrix(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
-const void *vs_train_vector(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
-
-/* trainer_memory.c: takes and names */
-int vs_train_take(struct vs_trainer *t, size_t bytes, void **out, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void vs_train_give(struct vs_trainer *t, void **tensor);
-/* The unit's gradient, if it is not there yet: zero where nothing will be written. */
-int vs_train_take_gradient(struct vs_trainer *t, size_t unit);
-void vs_train_give_gradient(struct vs_trainer *t, size_t unit);
-int vs_train_take_all(struct vs_trainer *t);
-void vs_train_give_all(struct vs_trainer *t);
-
-/* trainer_forward.c */
-void vs_train_attention_of(const struct vs_trainer *t, size_t B, const struct vs_train_block *block, struct vs_train_attention *a);
-int vs_train_forward(struct vs_trainer *t, const struct vs_train_batch *b);
-
-/* A backward pass: what it does, on which samples. */
-struct vs_train_pass {
-    const struct vs_train_batch *batch;
-    unsigned action[VS_TRAIN_MATRICES];
-    bool vectors_by_sample; /* vectors: per-sample gradients and norms; else their sum */
-    bool vectors_summed;    /* both */
-    bool defer;             /* norms of all linear layers in one call at the end, instead of one per block */
-    bool release;           /* activations go as they have been used */
-    const float *c;         /* weight of each sample's loss; NULL: 1 */
-};
-/* trainer_backward.c */
-int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p);
-/* trainer_head.c: the loss, its gradient at the end of the last block into a new *dx, and the head's sites. */
-int vs_train_head(struct vs_trainer *t, const struct vs_train_pass *p, void **dx);
-/* trainer_embedding.c: takes *dx over. */
-int vs_train_embedding(struct vs_trainer *t, const struct vs_train_pass *p, void **dx);
-int vs_train_embedding_sum(struct vs_trainer *t, const struct vs_train_batch *b, enum vs_train_tensor id, const void *G, const float *c);
-/* dX = G W, over `rows` rows. */
-int vs_train_input_gradient(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, size_t rows, const void *G, void *dX);
-/* *dx = residual *dx (NULL: 0) + the norm's gradient; in place unless `fresh`, which takes a new tensor `name` and leaves the old one
- * to whoever holds it. dout goes. */
-int vs_train_norm_input(struct vs_trainer *t, size_t unit, enum vs_train_tensor gamma, size_t rows, const void *sum, const void *stats,
-                        void **dout, bool fresh, const char *name, void **dx);
-
-/* trainer_sites.c: a linear layer of G = d loss / d output [rows, p] and its input A [rows, d]. *holds: G must stay as it is, and is
- * given back by whoever settles it; with VS_DO_KEEP *A too, which is then NULL. */
-int vs_train_site(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void **A, void *G,
-                  bool *holds);
-/* The same of some rows of the batch: samples `first` .. first + B - 1 (B 0: part of one, gradients only), `rows` of them. */
-int vs_train_site_rows(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, enum vs_train_tensor id, void *A, void *G,
-                       size_t first, size_t B, size_t rows, bool *holds);
-/* Norms of everything that waits for one, in one call; gives back what need not be kept. */
-int vs_train_settle(struct vs_trainer *t);
-/* Where the unit's vectors' gradients go, with their samples, tokens and stride. */
-struct vs_train_vectors {
-    void *base; /* of W: the first vector of the first sample */
-    size_t B, T, stride;
-};
-int vs_train_vectors_begin(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit, struct vs_train_vectors *v);
-int vs_train_vectors_end(struct vs_trainer *t, const struct vs_train_pass *p, size_t unit);
-/* gamma, beta of a norm; bias. */
-int vs_train_norm_site(struct vs_trainer *t, const struct vs_train_vectors *v, size_t unit, enum vs_train_tensor gamma,
-                       enum vs_train_tensor beta, const void *sum, const void *stats, const void *dout);
-int vs_train_bias_site(struct vs_trainer *t, const struct vs_train_vectors *v, size_t unit, enum vs_train_tensor bias, const void *G);
-/* n of a store's samples, [B] of `count`, into the norms of this tensor (VS_TRAIN_MATRICES: the vectors). */
-int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, const void *store, size_t B, size_t count,
-                    size_t stride);
-double *vs_train_n(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
-size_t vs_train_sites(const struct vs_trainer *t);
-
-/* trainer_norms.c: norms of linear layers and of embeddings, without gradients; workspace kept by the trainer. */
-int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list, size_t count);
-int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b, size_t unit, enum vs_train_tensor id, const void *G);
 
 /* What the mode does with these settings, but for auto with several samples, where trainer_auto.c decides. */
 void vs_train_plan_of(const struct vs_train_settings *s, struct vs_train_plan *out);
-void vs_train_plan_all(struct vs_train_plan *plan, unsigned action);
-void vs_train_plan_tie(const struct vs_train_settings *s, struct vs_train_plan *plan);
-/* trainer_auto.c: the plan of auto, rehearsed. */
-int vs_train_choose(struct vs_trainer *t);
-/* trainer.c: one step without memory, so that the arena knows what it takes. */
-int vs_train_rehearse(struct vs_trainer *t);
-size_t vs_train_input_bytes(const struct vs_train_model *m);
-/* trainer_step.c: everything that may be left of a step is given back. */
-void vs_train_clean(struct vs_trainer *t);
-/* trainer_update.c: clipped gradients of a unit from what was stored and kept, the optimizer, and its gradient goes. */
-int vs_train_clip_gradients(struct vs_trainer *t);
-/* What is to be zeroed of samples without a finite norm: collected, then done and forgotten by vs_train_drop. */
-struct vs_train_drops {
-    struct vs_train_samples *list;
-    size_t count, room;
-    bool failed;
-};
-void vs_train_drop_add(struct vs_train_drops *d, void *data, size_t bytes, size_t first, size_t B);
-int vs_train_drop(struct vs_trainer *t, struct vs_train_drops *d, const float *c);
-int vs_train_drop_gradients(struct vs_trainer *t, const float *c); /* of one sample */
-int vs_train_drop_activations(struct vs_trainer *t);
-int vs_train_finish(struct vs_trainer *t);
-int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c);
-int vs_train_update_all(struct vs_trainer *t, const float *c);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 struct rates {
     double operations, bytes; /* per second */
@@ -23,9 +23,7 @@ static int measure(struct vs_trainer *t, struct rates *r)
 {
     enum { BYTES = 256 << 20 };
     const struct vs_device *d = t->device;
-    enum vs_norms_dtype dtype = t->on.dtype == VS_TRAIN_bf16   ? VS_NORMS_bf16
-                                : t->on.dtype == VS_TRAIN_tf32 ? VS_NORMS_tf32
-                                                               : VS_NORMS_fp32;
+    enum vs_norms_dtype dtype = vs_train_norms_dtype(t);
     size_t bytes = d == vs_device_cpu() ? BYTES / 32 : BYTES, count = bytes / vs_train_W(t);
     void *memory = NULL;
     double ms = 0;
@@ -49,9 +47,7 @@ static double norm_seconds(const struct vs_trainer *t, enum vs_train_tensor id)
     const void *nowhere = t->unit; /* an address that is not read */
     struct vs_norms_layer layer = {
         .B = t->settings.model.B, .T = t->settings.model.T, .d = p->columns, .p = p->rows, .A = nowhere, .G = nowhere};
-    struct vs_norms_call call = {.dtype = t->on.dtype == VS_TRAIN_bf16   ? VS_NORMS_bf16
-                                          : t->on.dtype == VS_TRAIN_tf32 ? VS_NORMS_tf32
-                                                                         : VS_NORMS_fp32,
+    struct vs_norms_call call = {.dtype = vs_train_norms_dtype(t),
                                  .layers = &layer,
                                  .count = 1,
                                  .workspace_bytes = SIZE_MAX / 2,

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 /* One block on its way: the pass, and what everyone asks. */
 struct at {
@@ -138,7 +138,7 @@ static int attend_backward(struct at *at, void *d_o, void **d_qkv)
     if (!err) err = VS_TRAIN_RUN(t, attention_backward(&t->on, &a));
     vs_train_give(t, &workspace);
     if (!err && m->llama)
-        err = VS_TRAIN_RUN(t, rotate(&t->on, *d_qkv, at->rows, m->T, a.row, m->heads + m->kv_heads, width, 500000, true));
+        err = VS_TRAIN_RUN(t, rotate(&t->on, *d_qkv, at->rows, m->T, a.row, m->heads + m->kv_heads, width, VS_TRAIN_ROTATION_BASE, true));
     return err;
 }
 

@@ -3,7 +3,7 @@
  * trainer_embedding.c: gradients and norms of the token and position tables. With a tied head the token table has the head's gradient
  * already, and this one is added.
  */
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 static void *table(const struct vs_trainer *t, void *base, enum vs_train_tensor id)
 {

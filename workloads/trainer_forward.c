@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 /* What a block leaves to be added: x + y + bias. */
 struct carry {
@@ -40,7 +40,7 @@ static int add_norm(struct vs_trainer *t, struct carry *c, size_t unit, enum vs_
     struct vs_train_norm_forward p = {.kind = t->settings.model.llama ? VS_TRAIN_RMS_NORM : VS_TRAIN_LAYER_NORM,
                                       .rows = rows,
                                       .width = t->settings.model.h,
-                                      .eps = 1e-5,
+                                      .eps = VS_TRAIN_NORM_EPS,
                                       .x = c->x,
                                       .y = c->y,
                                       .bias = c->bias,
@@ -76,6 +76,13 @@ void vs_train_attention_of(const struct vs_trainer *t, size_t B, const struct vs
                                      .stats = block->attention};
 }
 
+const char *vs_trainer_attention(const struct vs_trainer *t)
+{
+    struct vs_train_attention a;
+    vs_train_attention_of(t, t->settings.model.B, &(struct vs_train_block){0}, &a);
+    return t->device->train->attention_by(&t->on, &a);
+}
+
 static int attend(struct vs_trainer *t, size_t B, size_t l)
 {
     struct vs_train_block *block = &t->block[l];
@@ -87,7 +94,7 @@ static int attend(struct vs_trainer *t, size_t B, size_t l)
     if (!err) err = vs_train_take(t, rows * m->heads * vs_train_W(t), &block->attention, "activation/block%02zu.attention_stats", l);
     if (!err && m->llama)
         err = VS_TRAIN_RUN(t, rotate(&t->on, block->qkv, rows, m->T, vs_train_qkv_width(m), m->heads + m->kv_heads, m->h / m->heads,
-                                     500000, false));
+                                     VS_TRAIN_ROTATION_BASE, false));
     vs_train_attention_of(t, B, block, &a);
     a.workspace_bytes = t->device->train->attention_workspace_bytes(&t->on, &a, false);
     if (!err) err = vs_train_take(t, a.workspace_bytes, &workspace, "workspace/attention");

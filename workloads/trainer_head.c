@@ -3,7 +3,7 @@
  * trainer_head.c: logits, loss and their gradients, some rows at a time: the logits of the whole batch are never in memory at once,
  * unless book-keeping keeps them.
  */
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 enum { CHUNK_BYTES = 256 << 20, CHUNK_ROWS = 128 }; /* of logits; at least so many rows, for the products' sake */
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 enum { NAME = 64 };
 
@@ -60,13 +60,28 @@ static void name_parts(struct vs_trainer *t, size_t unit, void *base, size_t ele
     }
 }
 
+/* Padding counts in no sum, and nothing reads what comes of it: it only must not be NaN. */
+static int clear_gaps(struct vs_trainer *t, const struct vs_train_unit *u, void *base, size_t element)
+{
+    size_t end = u->count;
+    int err = 0;
+    for (int i = VS_TRAIN_TENSORS_COUNT - 1; !err && i >= 0; i--) { /* in the order of their offsets, from the last */
+        const struct vs_train_place *p = &u->tensor[i];
+        size_t exact = p->offset + p->rows * p->columns;
+        if (!p->rows) continue;
+        if (exact < end) err = VS_TRAIN_RUN(t, zero(&t->on, vs_train_at(base, exact, element), (end - exact) * element));
+        end = p->offset;
+    }
+    return err;
+}
+
 static int take_unit(struct vs_trainer *t, size_t unit, size_t element, const char *category, const char *suffix, void **out)
 {
     const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
     int err = vs_arena_take(&t->arena, u->count * element, NULL, out);
     if (err || !*out) return err;
     name_parts(t, unit, *out, element, category, suffix);
-    return u->count == u->exact ? 0 : VS_TRAIN_RUN(t, zero(&t->on, *out, u->count * element)); /* padding counts in no sum */
+    return clear_gaps(t, u, *out, element);
 }
 
 static void give_unit(struct vs_trainer *t, size_t unit, size_t element, void **array)

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
-static enum vs_norms_dtype dtype_of(const struct vs_trainer *t)
+enum vs_norms_dtype vs_train_norms_dtype(const struct vs_trainer *t)
 {
     switch (t->on.dtype) {
     case VS_TRAIN_bf16: return VS_NORMS_bf16;
@@ -37,7 +37,7 @@ int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list
                                             .G = list[i].G,
                                             .n = vs_train_n(t, list[i].unit, list[i].id) + list[i].first};
     }
-    struct vs_norms_call call = {.dtype = dtype_of(t),
+    struct vs_norms_call call = {.dtype = vs_train_norms_dtype(t),
                                  .layers = layers,
                                  .count = count,
                                  .workspace = t->norm_workspace,
@@ -54,7 +54,7 @@ int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b
 {
     const struct vs_layer_norms *norms = t->device->layer_norms;
     struct vs_layer_norms_call call = {.kind = VS_LAYER_NORMS_embedding,
-                                       .dtype = dtype_of(t),
+                                       .dtype = vs_train_norms_dtype(t),
                                        .B = b->B,
                                        .T = t->settings.model.T,
                                        .p = t->settings.model.h,

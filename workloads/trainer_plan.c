@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 static const struct {
     enum vs_train_semantics semantics;

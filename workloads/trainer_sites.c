@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 enum { VECTORS = VS_TRAIN_MATRICES, SITES_PER_UNIT = VS_TRAIN_MATRICES + 1 };
 

@@ -5,7 +5,7 @@
 #include <nvtx3/nvToolsExt.h>
 #include <string.h>
 
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 static int moment(struct vs_trainer *t, const char *name)
 {
@@ -91,7 +91,7 @@ static int once(struct vs_trainer *t, const struct vs_train_pass *p)
 static int clip(struct vs_trainer *t)
 {
     begin(t, "norms");
-    int err = vs_train_clip_gradients(t);
+    int err = vs_train_coefficients(t);
     end(t);
     return err;
 }

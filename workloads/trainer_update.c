@@ -3,10 +3,7 @@
  * trainer_update.c: from norms to coefficients, from what a backward pass left to clipped gradients, and the optimizer. Clipped
  * gradients of one unit are made, applied and gone before the next one's, so that they never are in memory all at once.
  */
-#include <errno.h>
-#include <stdlib.h>
-
-#include "workloads/trainer.h"
+#include "workloads/trainer_parts.h"
 
 /* Arithmetic's share of a norm: an underestimate would break the bound that privacy rests on. */
 static double margin(enum vs_train_dtype dtype)
@@ -14,7 +11,7 @@ static double margin(enum vs_train_dtype dtype)
     return dtype == VS_TRAIN_fp64 ? 0 : dtype == VS_TRAIN_fp32 ? 1e-5 : 1e-3;
 }
 
-int vs_train_clip_gradients(struct vs_trainer *t)
+int vs_train_coefficients(struct vs_trainer *t)
 {
     struct vs_train_clip p = {.sites = vs_train_sites(t),
                               .B = t->settings.model.B,
@@ -77,59 +74,6 @@ static int from_kept(struct vs_trainer *t, struct vs_train_kept *k)
     return err;
 }
 
-void vs_train_drop_add(struct vs_train_drops *d, void *data, size_t bytes, size_t first, size_t B)
-{
-    if (!data) return;
-    if (d->count == d->room) {
-        size_t room = d->room ? 2 * d->room : 256;
-        struct vs_train_samples *more = realloc(d->list, room * sizeof *more);
-        if (!more) {
-            d->failed = true;
-            return;
-        }
-        d->list = more;
-        d->room = room;
-    }
-    d->list[d->count++] = (struct vs_train_samples){data, bytes, first, B};
-}
-
-int vs_train_drop(struct vs_trainer *t, struct vs_train_drops *d, const float *c)
-{
-    int err = d->failed ? -ENOMEM : d->count ? VS_TRAIN_RUN(t, drop(&t->on, d->list, d->count, c)) : 0;
-    free(d->list);
-    return err;
-}
-
-int vs_train_drop_gradients(struct vs_trainer *t, const float *c)
-{
-    struct vs_train_drops d = {0};
-    for (size_t u = 0; u < t->layout.units; u++)
-        vs_train_drop_add(&d, t->unit[u].gradient, vs_train_unit_of(&t->layout, u)->count * vs_train_W(t), 0, 1);
-    return vs_train_drop(t, &d, c);
-}
-
-/* Everything the second backward pass reads of the forward pass. */
-int vs_train_drop_activations(struct vs_trainer *t)
-{
-    const struct vs_train_model *m = &t->settings.model;
-    size_t row = m->T * m->h * vs_train_E(t), stats = m->T * 2 * vs_train_W(t), B = m->B;
-    struct vs_train_drops d = {0};
-    for (size_t l = 0; l < m->L; l++) {
-        const struct vs_train_block *b = &t->block[l];
-        void *const rows[] = {b->x, b->norm1, b->o, b->middle, b->norm2};
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) vs_train_drop_add(&d, rows[i], row, 0, B);
-        vs_train_drop_add(&d, b->qkv, m->T * vs_train_qkv_width(m) * vs_train_E(t), 0, B);
-        vs_train_drop_add(&d, b->up, m->T * vs_train_up_width(m) * vs_train_E(t), 0, B);
-        vs_train_drop_add(&d, b->stats1, stats, 0, B);
-        vs_train_drop_add(&d, b->stats2, stats, 0, B);
-        vs_train_drop_add(&d, b->attention, m->T * m->heads * vs_train_W(t), 0, B);
-    }
-    vs_train_drop_add(&d, t->x_end, row, 0, B);
-    vs_train_drop_add(&d, t->norm_end, row, 0, B);
-    vs_train_drop_add(&d, t->stats_end, stats, 0, B);
-    return vs_train_drop(t, &d, t->c);
-}
-
 static int from_store(struct vs_trainer *t, size_t unit, void **store, size_t offset, size_t count)
 {
     struct vs_train_weights *w = &t->unit[unit];
@@ -160,31 +104,9 @@ static int finish_unit(struct vs_trainer *t, size_t unit)
     return err ? err : vs_train_update_unit(t, unit, NULL);
 }
 
-/* Samples without a finite norm leave nothing behind. */
-static int drop_kept(struct vs_trainer *t)
-{
-    const struct vs_train_model *m = &t->settings.model;
-    size_t E = vs_train_E(t), W = vs_train_W(t);
-    struct vs_train_drops d = {0};
-    for (size_t i = 0; i < t->kept_count; i++) {
-        const struct vs_train_kept *k = &t->kept[i];
-        const struct vs_train_place *p = &vs_train_unit_of(&t->layout, k->unit)->tensor[k->id];
-        vs_train_drop_add(&d, k->A, m->T * p->columns * E, k->first, k->B);
-        vs_train_drop_add(&d, k->G, m->T * p->padded * E, k->first, k->B);
-    }
-    for (size_t u = 0; u < t->layout.units; u++) {
-        const struct vs_train_unit *unit = vs_train_unit_of(&t->layout, u);
-        vs_train_drop_add(&d, t->unit[u].vectors, (unit->count - unit->vectors) * W, 0, m->B);
-        for (int i = 0; i < VS_TRAIN_MATRICES; i++)
-            vs_train_drop_add(&d, t->unit[u].store[i], unit->tensor[i].padded * unit->tensor[i].columns * W, 0, m->B);
-    }
-    vs_train_drop_add(&d, t->embedding_G, m->T * m->h * E, 0, m->B);
-    return vs_train_drop(t, &d, t->c);
-}
-
 int vs_train_finish(struct vs_trainer *t)
 {
-    int err = drop_kept(t);
+    int err = vs_train_drop_kept(t);
     for (size_t u = t->layout.units; !err && u-- > 0;) err = finish_unit(t, u);
     t->kept_count = t->settled = 0;
     return err;
