@@ -238,20 +238,10 @@ START_TEST(test_shapes)
         {2, 64, 8, 2, 128, true},   {2, 64, 2, 2, 128, false},  {2, 200, 4, 4, 64, false}, {3, 200, 8, 2, 32, true},
         {1, 129, 2, 1, 128, true},  {1, 1024, 4, 1, 64, true},  {2, 1024, 4, 4, 64, false}, {1, 1000, 4, 2, 96, true},
         {1, 1024, 2, 2, 128, true}, {2, 330, 6, 2, 128, false}, {2, 17, 3, 1, 33, true}, /* no group of 16 bytes fits its rows */
+        /* for slices of keys, and blocks of few rows */
+        {1, 2100, 1, 1, 48, false}, {1, 4096, 2, 1, 32, true}, {1, 4096, 2, 2, 32, false}, {1, 4096, 2, 1, 64, true},
+        {1, 4096, 1, 1, 128, false},
     };
-    enum vs_train_dtype dtype = way(_i);
-    struct norms_gpu g;
-    if (!norms_gpu_open(&g)) return;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(&g, dtype, &shapes[i]);
-    norms_gpu_close(&g);
-}
-END_TEST
-
-/* What the slices of keys and blocks of few rows are for. */
-START_TEST(test_long_samples)
-{
-    static const struct shape shapes[] = {{1, 2100, 1, 1, 48, false}, {1, 4096, 2, 1, 32, true}, {1, 4096, 2, 2, 32, false},
-                                          {1, 4096, 2, 1, 64, true},  {1, 4096, 1, 1, 128, false}};
     enum vs_train_dtype dtype = way(_i);
     struct norms_gpu g;
     if (!norms_gpu_open(&g)) return;
@@ -396,7 +386,6 @@ Suite *make_train_attention_gpu_suite(void)
     tcase_set_tags(c, "gpu");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, test_shapes, 0, WAYS);
-    tcase_add_loop_test(c, test_long_samples, 0, WAYS);
     tcase_add_loop_test(c, test_memory_is_linear_in_T, 0, WAYS);
     tcase_add_loop_test(c, test_every_call_gives_the_same_bits, 0, WAYS);
     tcase_add_loop_test(c, test_nan_spoils_its_row, 0, WAYS);
