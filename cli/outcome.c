@@ -4,7 +4,6 @@
  */
 #include "outcome.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "../db/experiment.h"
+#include "../db/experiment_folder.h"
 #include "../db/query.h"
 #include "folder.h"
 #include "outcome_parts.h"
@@ -111,53 +111,27 @@ static int load_recording(sqlite3 *db, const char *side, const char *path, struc
 
 /* ---- a folder ---- */
 
-static int is_result(const struct dirent *entry)
-{
-    static const char tail[] = "_result.json";
-    size_t n = strlen(entry->d_name);
-    return n >= sizeof tail - 1 && entry->d_name[0] != '.' && !strcmp(entry->d_name + n - (sizeof tail - 1), tail);
-}
-
-static int is_run(const struct dirent *entry)
-{
-    return !strncmp(entry->d_name, "run_", 4);
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static void free_entries(struct dirent **found, int n)
-{
-    while (n > 0) free(found[--n]);
-    free(found);
-}
-
 /* The folder above the runs: the user wants one of them, most often the last. */
 static int name_runs(const char *folder, struct vs_error *e)
 {
-    struct dirent **found = NULL;
-    int n = scandir(folder, &found, is_run, by_name);
-    if (n > 0)
-        vs_fail(e, EISDIR, "%s holds runs, not results; name one of them, the last is %s/%s", folder, folder,
-                found[n - 1]->d_name);
-    free_entries(found, n);
-    return n > 0 ? -EISDIR : 0;
+    char newest[256];
+    if (vs_experiment_newest_run(folder, newest) || !*newest) return 0;
+    return vs_fail(e, EISDIR, "%s holds runs, not results; name one of them, the last is %s/%s", folder, folder, newest);
 }
 
 static int load_folder(sqlite3 *db, const char *side, const char *folder, struct vs_error *e)
 {
-    struct dirent **found = NULL;
+    struct vs_experiment_files files;
     char path[4400];
-    int i, err = 0, n = scandir(folder, &found, is_result, by_name);
-    if (n < 0) return vs_fail(e, errno, "cannot read folder %s: %s", folder, strerror(errno));
-    for (i = 0; i < n && !err; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, found[i]->d_name);
+    int count, err = vs_experiment_files(folder, &files);
+    if (err) return vs_fail(e, -err, "cannot read folder %s: %s", folder, strerror(-err));
+    count = files.count;
+    for (int i = 0; i < count && !err; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files.name[i]);
         err = load_json(db, side, path, e);
     }
-    free_entries(found, n);
-    if (n) return err;
+    vs_experiment_files_free(&files);
+    if (count) return err;
     snprintf(path, sizeof path, "%s/suite.db", folder);
     if (!access(path, F_OK)) return load_recording(db, side, path, e);
     if ((err = name_runs(folder, e))) return err;
@@ -196,7 +170,7 @@ int vs_outcomes_load(sqlite3 *db, const char *side, const char *path, struct vs_
 
 int vs_outcomes_are_experiments(const char *path)
 {
-    struct dirent **found = NULL;
+    struct vs_experiment_files files;
     struct vs_db *db = NULL;
     char inside[4400];
     struct stat st;
@@ -204,8 +178,8 @@ int vs_outcomes_are_experiments(const char *path)
     snprintf(inside, sizeof inside, "%s", path);
     if (stat(path, &st)) return 0;
     if (S_ISDIR(st.st_mode)) {
-        n = scandir(path, &found, is_result, by_name);
-        free_entries(found, n);
+        if (!vs_experiment_files(path, &files)) n = files.count;
+        vs_experiment_files_free(&files);
         snprintf(inside, sizeof inside, "%s/suite.db", path);
     } else if (S_ISREG(st.st_mode) && !is_database(path)) n = 1; /* a result, if it is anything */
     if (n > 0) return 1;

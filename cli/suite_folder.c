@@ -2,7 +2,6 @@
  *
  * suite_folder.c: the folder of a run. Must never write into the folder of another run, nor delete what was measured.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,9 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../db/experiment_folder.h"
 #include "suite.h"
-
-#define RUN "run_"
 
 static int make_parents(const char *path, struct vs_error *e)
 {
@@ -57,7 +55,7 @@ int vs_suite_make_folder(struct vs_suite *s, struct vs_error *e)
     localtime_r(&now, &tm);
     strftime(when, sizeof when, "%Y%m%d_%H%M%S", &tm);
     for (int n = 2;; n++) { /* another one of this second */
-        snprintf(s->folder, sizeof s->folder, "%s/" RUN "%s%s", s->output, when, count);
+        snprintf(s->folder, sizeof s->folder, "%s/" VS_RUN_PREFIX "%s%s", s->output, when, count);
         s->made = !mkdir(s->folder, 0700); /* what a recording tells is its owner's */
         if (s->made) return take(s, e);
         if (errno != EEXIST || n > 1000)
@@ -66,26 +64,11 @@ int vs_suite_make_folder(struct vs_suite *s, struct vs_error *e)
     }
 }
 
-/* run_YYYYMMDD_HHMMSS[_n] */
-static int is_run(const char *name)
-{
-    static const char shape[] = RUN "dddddddd_dddddd";
-    size_t i;
-    for (i = 0; shape[i]; i++)
-        if (shape[i] == 'd' ? name[i] < '0' || name[i] > '9' : name[i] != shape[i]) return 0;
-    return !name[i] || name[i] == '_';
-}
-
 static int find_newest(struct vs_suite *s, struct vs_error *e)
 {
-    char newest[256] = "";
-    struct dirent *entry;
-    DIR *d = opendir(s->output);
-    if (!d) return vs_fail(e, errno, "cannot resume in %s: %s", s->output, strerror(errno));
-    while ((entry = readdir(d)))
-        if (is_run(entry->d_name) && strverscmp(entry->d_name, newest) > 0)
-            snprintf(newest, sizeof newest, "%s", entry->d_name);
-    closedir(d);
+    char newest[256];
+    int err = vs_experiment_newest_run(s->output, newest);
+    if (err) return vs_fail(e, -err, "cannot resume in %s: %s", s->output, strerror(-err));
     if (!*newest) return vs_fail(e, ENOENT, "%s holds no run to resume", s->output);
     snprintf(s->folder, sizeof s->folder, "%s/%s", s->output, newest);
     return take(s, e);

@@ -3,9 +3,9 @@
  * experiments_load.c: owns reading *_result.json. Never takes a number that is not one, and never a result of a run that
  * failed; whatever is left out is kept with its reason.
  */
+#include "../db/experiment_folder.h"
 #include "experiments_set.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define SUFFIX "_result.json"
 
 enum { FILES_MAX = 1000, BYTES_MAX = 64 << 20, ROWS_MAX = 60, SNAPSHOTS_MAX = 20000 };
 enum {
@@ -136,7 +134,7 @@ static const char *take_facts(sqlite3_stmt *q, const char *file, struct vs_exper
 {
     char stem[256];
     const char *name = text_of(q, EXPERIMENT), *mode = text_of(q, MODE);
-    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(file) - strlen(SUFFIX)), file);
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(file) - strlen(VS_RESULT_SUFFIX)), file);
     if (!*name) name = *mode ? mode : stem;
     vs_label_clean(x->file, sizeof x->file, file, VS_LABEL_POINTS);
     vs_label_clean(x->experiment, sizeof x->experiment, name, VS_LABEL_POINTS);
@@ -251,58 +249,42 @@ static void close_reader(struct reader *r)
     sqlite3_close(r->db);
 }
 
-static int is_result(const struct dirent *entry)
-{
-    size_t n = strlen(entry->d_name), suffix = strlen(SUFFIX);
-    return entry->d_name[0] != '.' && n > suffix && !strcmp(entry->d_name + n - suffix, SUFFIX);
-}
-
-static int is_run(const struct dirent *entry)
-{
-    return !strncmp(entry->d_name, "run_", 4);
-}
-
 /* The folder above is easily given for the one of a run. */
 static int say_empty(const char *dir, const struct vs_experiments *s, struct vs_error *e)
 {
-    struct dirent **runs = NULL;
-    char latest[VS_LABEL_SIZE] = "";
+    char newest[256], latest[VS_LABEL_SIZE] = "";
     if (s->left)
         return vs_fail(e, ENODATA, "nothing to draw: of %d results in %s none can be shown; %s: %s", s->left, dir,
                        s->left_out[0].file, s->left_out[0].reason);
-    int n = scandir(dir, &runs, is_run, alphasort);
-    if (n > 0) vs_label_clean(latest, sizeof latest, runs[n - 1]->d_name, VS_LABEL_POINTS);
-    for (int i = 0; i < n; i++) free(runs[i]);
-    free(runs);
+    if (!vs_experiment_newest_run(dir, newest) && *newest) vs_label_clean(latest, sizeof latest, newest, VS_LABEL_POINTS);
     if (*latest)
-        return vs_fail(e, ENODATA, "nothing to draw: %s holds no *" SUFFIX ", but runs; did you mean %s/%s?", dir, dir,
+        return vs_fail(e, ENODATA, "nothing to draw: %s holds no *" VS_RESULT_SUFFIX ", but runs; did you mean %s/%s?", dir, dir,
                        latest);
     return vs_fail(e, ENODATA,
-                   "nothing to draw: %s holds no *" SUFFIX
+                   "nothing to draw: %s holds no *" VS_RESULT_SUFFIX
                    "; give the folder run_... that `vramscope suite` made, or one"
-                   " with files of `vramscope bench train --output NAME" SUFFIX "`",
+                   " with files of `vramscope bench train --output NAME" VS_RESULT_SUFFIX "`",
                    dir);
 }
 
 int vs_experiments_load(const char *dir, struct vs_experiments *out, struct vs_error *e)
 {
     struct reader r = {.set = out};
-    struct dirent **files = NULL;
+    struct vs_experiment_files files;
     memset(out, 0, sizeof *out);
-    int n = scandir(dir, &files, is_result, alphasort), err = 0;
-    if (n < 0) return vs_fail(e, errno, "cannot read the folder of results %s: %s", dir, strerror(errno));
+    int err = vs_experiment_files(dir, &files);
+    if (err) return vs_fail(e, -err, "cannot read the folder of results %s: %s", dir, strerror(-err));
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) err = vs_fail(e, errno, "cannot read the folder of results %s: %s", dir, strerror(errno));
     if (!err) err = open_reader(&r, e);
-    for (int i = 0; i < n && !err; i++) {
-        err = i < FILES_MAX ? read_file(&r, fd, files[i]->d_name)
-                            : leave_out(out, files[i]->d_name, "%s", "there are more than 1000 results");
+    for (int i = 0; i < files.count && !err; i++) {
+        err = i < FILES_MAX ? read_file(&r, fd, files.name[i])
+                            : leave_out(out, files.name[i], "%s", "there are more than 1000 results");
         if (err) err = vs_fail(e, -err, "out of memory");
     }
     close_reader(&r);
     if (fd >= 0) close(fd);
-    for (int i = 0; i < n; i++) free(files[i]);
-    free(files);
+    vs_experiment_files_free(&files);
     if (!err && !out->count) err = say_empty(dir, out, e);
     if (!err) err = vs_experiments_arrange(out, e);
     return err;
