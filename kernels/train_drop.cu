@@ -29,8 +29,7 @@ __global__ void drop_samples(entries list, const float *c)
 
 int vs_train_cuda_drop(const vs_train_on *on, const vs_train_samples *list, size_t count, const float *c)
 {
-    if (!list || !count || !c) return vs_cuda_refuse(-EINVAL, "training: nothing to drop, or no coefficients");
-    int err = 0;
+    int err = train::check(on, {count}, {list, c});
     for (size_t at = 0; !err && at < count; at += LIST) {
         entries some = {};
         size_t now = count - at < LIST ? count - at : LIST;
