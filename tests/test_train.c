@@ -83,6 +83,27 @@ START_TEST(test_gradients_are_the_slopes_of_the_loss)
 }
 END_TEST
 
+/* However many rows of logits are in memory at a time, and wherever a sample ends among them. */
+START_TEST(test_chunks_of_logits_add_up)
+{
+    static const size_t rows[] = {1, 4, 11, 17, 32};
+    struct vs_train_settings s = trainer_settings(_i ? &trainer_llama : &trainer_lm, VS_MODE_vanilla, VS_TRAIN_fp64);
+    struct trainer_run whole, cut;
+    trainer_open(&whole, &s);
+    double loss = trainer_step(&whole, 3);
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        s.logits_rows = rows[k];
+        trainer_open(&cut, &s);
+        ck_assert_double_eq_tol(trainer_step(&cut, 3), loss, 1e-14);
+        for (size_t u = 0; u < whole.t.layout.units; u++)
+            for (size_t i = 0; i < vs_train_unit_of(&whole.t.layout, u)->count; i++)
+                ck_assert_double_eq_tol(((double *)cut.gradient[u])[i], ((double *)whole.gradient[u])[i], 1e-14);
+        trainer_close(&cut);
+    }
+    trainer_close(&whole);
+}
+END_TEST
+
 /* ---- modes ---- */
 
 START_TEST(test_modes_do_what_explicit_does)
@@ -220,6 +241,7 @@ Suite *make_train_suite(void)
     TCase *t = tcase_create("trainer");
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, test_gradients_are_the_slopes_of_the_loss, 0, 2);
+    tcase_add_loop_test(t, test_chunks_of_logits_add_up, 0, 2);
     tcase_add_loop_test(t, test_modes_do_what_explicit_does, 0, 2 * VS_MODE_COUNT);
     tcase_add_test(t, test_a_check_that_must_fail_does);
     tcase_add_loop_test(t, test_a_step_takes_what_was_planned, 0, 2 * VS_MODE_COUNT);

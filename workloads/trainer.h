@@ -84,6 +84,7 @@ struct vs_train_settings {
     uint64_t seed;
     size_t budget_bytes; /* of the arena, for auto; 0: what is free */
     size_t extra_bytes;  /* one more tensor */
+    size_t logits_rows;  /* at a time, where only sums are wanted; 0: what is large enough for the products */
 };
 
 struct vs_train_batch {

@@ -32,6 +32,7 @@ static size_t chunk_rows(const struct vs_trainer *t, const struct vs_train_pass 
     size_t all = p->batch->B * m->T, rows = CHUNK_BYTES / (padded(t, h) * vs_train_E(t)) / CHUNK_ROWS * CHUNK_ROWS;
     if (p->action[h->id] & (VS_DO_NORM | VS_DO_KEEP | VS_DO_STORE)) return m->T; /* a sample's norm needs all of its rows */
     if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
+    if (t->settings.logits_rows) rows = t->settings.logits_rows;
     return rows < all ? rows : all;
 }
 
