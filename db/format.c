@@ -36,8 +36,10 @@ int vs_format_check_file(const char *path, struct vs_error *e)
     }
     if (!S_ISREG(st.st_mode) || st.st_size == 0 || pread(fd, head, sizeof head, 0) != sizeof head ||
         memcmp(head, "SQLite format 3", 16))
-        err =
-            vs_fail(e, EINVAL, "%s is not a vramscope database%s", path, st.st_size == 0 ? " (the file is empty)" : "");
+        err = vs_fail(e, EINVAL, "%s is not a vramscope database%s", path,
+                      st.st_size == 0  ? " (the file is empty)"
+                      : head[0] == '{' ? "; results in JSON are read by: vramscope compare, check, export, plot --input-dir"
+                                       : "");
 out:
     close(fd);
     return err;

@@ -304,6 +304,15 @@ START_TEST(test_hostile_names)
 }
 END_TEST
 
+START_TEST(test_a_result_is_no_recording)
+{
+    result_write("r.json", (struct result){.name = "ghost"});
+    CLI("report", "r.json");
+    STATUS(1);
+    HAS(got.err, "results in JSON are read by: vramscope compare, check, export");
+}
+END_TEST
+
 Suite *make_compare_suite(void)
 {
     Suite *s = suite_create("compare");
@@ -325,6 +334,7 @@ Suite *make_compare_suite(void)
     tcase_add_checked_fixture(c, cli_folder, cli_clean);
     tcase_add_loop_test(c, test_what_is_no_result, 0, sizeof broken / sizeof *broken);
     tcase_add_test(c, test_places_without_results);
+    tcase_add_test(c, test_a_result_is_no_recording);
     suite_add_tcase(s, c);
     return s;
 }
