@@ -28,13 +28,14 @@ const void *vs_train_vector(const struct vs_trainer *t, size_t unit, enum vs_tra
 /* trainer_memory.c: takes and names */
 int vs_train_take(struct vs_trainer *t, size_t bytes, void **out, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void vs_train_give(struct vs_trainer *t, void **tensor);
-/* The unit's gradient, if it is not there yet: zero where nothing will be written. */
+/* The unit's gradient, if it is not there yet; its padding is zero. */
 int vs_train_take_gradient(struct vs_trainer *t, size_t unit);
 void vs_train_give_gradient(struct vs_trainer *t, size_t unit);
+/* What lives as long as the trainer: weights, states, inputs, norms. */
 int vs_train_take_all(struct vs_trainer *t);
 void vs_train_give_all(struct vs_trainer *t);
 
-/* trainer_forward.c */
+/* trainer_forward.c: the attention of a block that has its tensors; the pass up to the head's input. */
 void vs_train_attention_of(const struct vs_trainer *t, size_t B, const struct vs_train_block *block, struct vs_train_attention *a);
 int vs_train_forward(struct vs_trainer *t, const struct vs_train_batch *b);
 
@@ -48,7 +49,7 @@ struct vs_train_pass {
     bool release;           /* activations go as they have been used */
     const float *c;         /* weight of each sample's loss; NULL: 1 */
 };
-/* trainer_backward.c */
+/* trainer_backward.c: the whole pass, head and embedding too. */
 int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p);
 /* trainer_head.c: the loss, its gradient at the end of the last block into a new *dx, and the head's sites. */
 int vs_train_head(struct vs_trainer *t, const struct vs_train_pass *p, void **dx);
@@ -93,11 +94,12 @@ enum vs_norms_dtype vs_train_norms_dtype(const struct vs_trainer *t);
 int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list, size_t count);
 int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b, size_t unit, enum vs_train_tensor id, const void *G);
 
+/* trainer_plan.c: one action for all; a table that is the head too has a way of its own. */
 void vs_train_plan_all(struct vs_train_plan *plan, unsigned action);
 void vs_train_plan_tie(const struct vs_train_settings *s, struct vs_train_plan *plan);
 /* trainer_auto.c: the plan of auto, rehearsed. */
 int vs_train_choose(struct vs_trainer *t);
-/* trainer.c: one step without memory, so that the arena knows what it takes. */
+/* trainer.c: one step without memory, so that the arena knows what it takes; bytes of ids, targets and their orders. */
 int vs_train_rehearse(struct vs_trainer *t);
 size_t vs_train_input_bytes(const struct vs_train_model *m);
 /* trainer_step.c: everything that may be left of a step is given back. */
