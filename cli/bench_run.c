@@ -73,14 +73,15 @@ int vs_bench_check_trace(const struct vs_command *self, const char *trace)
     return vs_usage(self, "--trace cannot be '%.40s'; it is one of: memory kernels api", trace);
 }
 
-int vs_bench_wants_help(int argc, char **argv)
+static int wants_help(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return 1;
     return 0;
 }
 
-int vs_bench_help(const struct vs_command *self, const struct vs_option *table, const char *workload, const char *name)
+/* Ours, then the workload's own. */
+static int help(const struct vs_command *self, const struct vs_option *table, const char *workload, const char *name)
 {
     char *words[] = {(char *)self->name, "--help", NULL}, *argv[] = {(char *)workload, (char *)name, "--help", NULL};
     struct vs_operands none = {0};
@@ -92,6 +93,13 @@ int vs_bench_help(const struct vs_command *self, const struct vs_option *table, 
     fflush(stdout);
     if (vs_child_start(workload, argv, environ, &pid, &e)) return vs_complain("%s", e.text);
     return vs_child_wait(pid);
+}
+
+int vs_bench_find(const struct vs_command *self, const struct vs_option *table, int argc, char **argv, const char *name,
+                  char *workload, size_t workload_bytes, struct vs_error *e)
+{
+    if (vs_child_workload(workload, workload_bytes, e)) *workload = 0;
+    return wants_help(argc, argv) ? help(self, table, workload, name) : -1;
 }
 
 void vs_bench_free_name(const char *stem, char out[VS_BENCH_NAME])

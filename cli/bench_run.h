@@ -33,9 +33,9 @@ int vs_bench_split(const struct vs_command *self, const struct vs_option *table,
 void vs_bench_fill(struct vs_bench_words *words, char *path, const char *name, const char *results);
 
 int vs_bench_check_trace(const struct vs_command *self, const char *trace); /* NULL is fine. -1: go on */
-int vs_bench_wants_help(int argc, char **argv);
-/* Ours, then the workload's own; workload "": it cannot be run. */
-int vs_bench_help(const struct vs_command *self, const struct vs_option *table, const char *workload, const char *name);
+/* Where the workload is; "": it cannot be run, and `e` says why. -1: go on; else help was asked for and printed. */
+int vs_bench_find(const struct vs_command *self, const struct vs_option *table, int argc, char **argv, const char *name,
+                  char *workload, size_t workload_bytes, struct vs_error *e);
 
 /* STEM.db, STEM-2.db, ...: neither it nor the log folder of its name is there. A benchmark that is simply run again must not
  * fail, nor touch what the last one measured. */

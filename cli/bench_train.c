@@ -11,7 +11,6 @@
 
 #include "bench.h"
 #include "bench_run.h"
-#include "child.h"
 #include "command.h"
 #include "experiment.h"
 #include "human.h"
@@ -149,10 +148,10 @@ static int train_main(const struct vs_command *self, int argc, char **argv)
     struct request r = {0};
     const struct vs_option options[] = OPTIONS(&r);
     struct vs_error e;
-    char workload[4200] = "";
-    int missing = vs_child_workload(workload, sizeof workload, &e), status;
-    if (vs_bench_wants_help(argc, argv)) return vs_bench_help(self, options, missing ? "" : workload, "train");
-    if (missing) return vs_complain("%s", e.text);
+    char workload[4200];
+    int status = vs_bench_find(self, options, argc, argv, "train", workload, sizeof workload, &e);
+    if (status >= 0) return status;
+    if (!*workload) return vs_complain("%s", e.text);
     status = parse(self, argc, argv, &r);
     if (status < 0) status = measure(&r, workload);
     free(r.words.argv);

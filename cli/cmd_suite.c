@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "bench_run.h"
-#include "child.h"
 #include "command.h"
 #include "option.h"
 #include "suite.h"
@@ -177,10 +176,10 @@ static int suite_main(const struct vs_command *self, int argc, char **argv)
     struct vs_suite s = {.output = "memory_profiling_results", .lock = -1};
     const struct vs_option options[] = OPTIONS(&s);
     struct vs_error e;
-    int missing = vs_child_workload(s.workload, sizeof s.workload, &e), status;
-    if (vs_bench_wants_help(argc, argv)) return vs_bench_help(self, options, missing ? "" : s.workload, "train");
+    int status = vs_bench_find(self, options, argc, argv, "train", s.workload, sizeof s.workload, &e);
+    if (status >= 0) return status;
     status = parse(self, argc, argv, &s);
-    if (status < 0) status = missing ? vs_complain("%s", e.text) : run(&s);
+    if (status < 0) status = *s.workload ? run(&s) : vs_complain("%s", e.text);
     vs_suite_free(&s);
     return status;
 }

@@ -15,19 +15,19 @@ struct carry {
     const void *bias;
 };
 
-static int linear(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, size_t rows, const void *in, void *out)
+int vs_train_linear(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, size_t rows, const void *in, void *out)
 {
     const struct vs_train_place *p = &vs_train_unit_of(&t->layout, unit)->tensor[id];
     struct vs_train_product product = {.transpose_y = true,
                                        .m = rows,
-                                       .n = p->rows,
+                                       .n = p->padded,
                                        .k = p->columns,
                                        .x = in,
                                        .ldx = p->columns,
                                        .y = vs_train_matrix(t, unit, id),
                                        .ldy = p->columns,
                                        .out = out,
-                                       .ldo = p->rows,
+                                       .ldo = p->padded,
                                        .alpha = 1};
     return VS_TRAIN_RUN(t, product(&t->on, &product));
 }
@@ -112,7 +112,7 @@ static int feed(struct vs_trainer *t, size_t B, size_t l, struct carry *c)
     size_t rows = B * m->T, unit = l + 1, E = vs_train_E(t);
     void *gated = NULL;
     int err = vs_train_take(t, rows * vs_train_up_width(m) * E, &block->up, "activation/block%02zu.up", l);
-    if (!err) err = linear(t, unit, VS_TENSOR_UP, rows, block->norm2, block->up);
+    if (!err) err = vs_train_linear(t, unit, VS_TENSOR_UP, rows, block->norm2, block->up);
     if (m->llama) {
         if (!err) err = vs_train_take(t, rows * m->ffn * E, &gated, "temporary/gated");
         if (!err) err = VS_TRAIN_RUN(t, swiglu(&t->on, block->up, rows, m->ffn, gated));
@@ -121,7 +121,7 @@ static int feed(struct vs_trainer *t, size_t B, size_t l, struct carry *c)
         c->bias = vs_train_vector(t, unit, VS_TENSOR_DOWN_BIAS);
     }
     if (!err) err = vs_train_take(t, rows * m->h * E, &c->y, "temporary/down");
-    if (!err) err = linear(t, unit, VS_TENSOR_DOWN, rows, m->llama ? gated : block->up, c->y);
+    if (!err) err = vs_train_linear(t, unit, VS_TENSOR_DOWN, rows, m->llama ? gated : block->up, c->y);
     vs_train_give(t, &gated);
     return err;
 }
@@ -138,10 +138,10 @@ static int block_forward(struct vs_trainer *t, size_t B, size_t l, struct carry 
     if (!err) err = vs_train_take(t, rows * 2 * W, &block->stats1, "activation/block%02zu.norm1_stats", l);
     if (!err) err = add_norm(t, c, unit, VS_TENSOR_NORM1, VS_TENSOR_NORM1_BETA, rows, l ? block->x : NULL, block->norm1, block->stats1);
     if (!err) err = vs_train_take(t, rows * vs_train_qkv_width(m) * E, &block->qkv, "activation/block%02zu.qkv", l);
-    if (!err) err = linear(t, unit, VS_TENSOR_QKV, rows, block->norm1, block->qkv);
+    if (!err) err = vs_train_linear(t, unit, VS_TENSOR_QKV, rows, block->norm1, block->qkv);
     if (!err) err = attend(t, B, l);
     if (!err) err = vs_train_take(t, rows * m->h * E, &c->y, "temporary/o");
-    if (!err) err = linear(t, unit, VS_TENSOR_O, rows, block->o, c->y);
+    if (!err) err = vs_train_linear(t, unit, VS_TENSOR_O, rows, block->o, c->y);
     if (!err) err = vs_train_take(t, rows * m->h * E, &block->middle, "activation/block%02zu.middle", l);
     if (!err) err = vs_train_take(t, rows * m->h * E, &block->norm2, "activation/block%02zu.norm2", l);
     if (!err) err = vs_train_take(t, rows * 2 * W, &block->stats2, "activation/block%02zu.norm2_stats", l);

@@ -36,23 +36,6 @@ static size_t chunk_rows(const struct vs_trainer *t, const struct vs_train_pass 
     return rows < all ? rows : all;
 }
 
-static int logits_of(struct vs_trainer *t, const struct head *h, const void *input, size_t rows, void *logits)
-{
-    const struct vs_train_model *m = &t->settings.model;
-    struct vs_train_product product = {.transpose_y = true,
-                                       .m = rows,
-                                       .n = padded(t, h),
-                                       .k = m->h,
-                                       .x = input,
-                                       .ldx = m->h,
-                                       .y = vs_train_matrix(t, h->unit, h->id),
-                                       .ldy = m->h,
-                                       .out = logits,
-                                       .ldo = padded(t, h),
-                                       .alpha = 1};
-    return VS_TRAIN_RUN(t, product(&t->on, &product));
-}
-
 static int chunk(struct vs_trainer *t, const struct vs_train_pass *p, const struct head *h, size_t first, size_t rows, void *dx)
 {
     const struct vs_train_model *m = &t->settings.model;
@@ -60,7 +43,7 @@ static int chunk(struct vs_trainer *t, const struct vs_train_pass *p, const stru
     void *input = vs_train_at(h->input, first * m->h, E), *logits = NULL;
     bool holds = false, keeps = p->action[h->id] & VS_DO_KEEP;
     int err = vs_train_take(t, rows * row * E, &logits, keeps ? "activation/head.d_logits" : "temporary/head.logits");
-    if (!err) err = logits_of(t, h, input, rows, logits);
+    if (!err) err = vs_train_linear(t, h->unit, h->id, rows, input, logits);
     struct vs_train_loss loss = {.rows = rows,
                                  .width = m->V,
                                  .first_row = first,

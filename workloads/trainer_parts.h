@@ -38,6 +38,8 @@ void vs_train_give_all(struct vs_trainer *t);
 /* trainer_forward.c: the attention of a block that has its tensors; the pass up to the head's input. */
 void vs_train_attention_of(const struct vs_trainer *t, size_t B, const struct vs_train_block *block, struct vs_train_attention *a);
 int vs_train_forward(struct vs_trainer *t, const struct vs_train_batch *b);
+/* out [rows, p] = in W^T, without the bias. */
+int vs_train_linear(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, size_t rows, const void *in, void *out);
 
 /* A backward pass: what it does, on which samples. */
 struct vs_train_pass {
