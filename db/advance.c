@@ -147,13 +147,19 @@ static int abandon(struct vs_process *p)
     return vs_store_error(p->store);
 }
 
-int vs_process_advance(struct vs_process *p, const struct vs_advance *how)
+/* Those of a program that has ended in the meantime are of some moment before its end: the log's last record knows. */
+static void read_counters(struct vs_process *p)
 {
     struct vs_counters counters;
+    if (!vs_memory_counters(p->memory, &p->who, &counters) || !p->counters.control) p->counters = counters;
+    else p->counters.known = !(p->counters.gone = true);
+}
+
+int vs_process_advance(struct vs_process *p, const struct vs_advance *how)
+{
     int err;
     if (p->final) return 0;
-    if (!vs_memory_counters(p->memory, &p->who, &counters) || !p->counters.control) p->counters = counters;
-    else p->counters.known = !(p->counters.gone = true); /* the log's last record may know */
+    read_counters(p);
     bool over = is_over(p, how->finishing);
     /* a number beyond those the program has taken is not one; counters read before its end are too old to say so */
     if (over && p->counters.control && !p->counters.gone && p->counters.seq_next) p->order.limit = p->counters.seq_next;
@@ -163,7 +169,7 @@ int vs_process_advance(struct vs_process *p, const struct vs_advance *how)
         if ((err = read_all(p, over, how))) return err;
     }
     if (over) {
-        if (!vs_memory_counters(p->memory, &p->who, &counters)) p->counters = counters;
+        read_counters(p);
         close_process(p);
     }
     if (p->changed || !p->known) {
