@@ -119,6 +119,8 @@ $(O)/tests/programs/%: tests/programs/%.c $(FAKES)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d -o $@ $< $(LDFLAGS_ALL) -L$(O)/fake -Wl,-rpath-link,$(O)/fake \
 	  $$(sed -n '1,12{s@ *\*/.*@@;s@.*link: *-@-@p}' $<)
 
+$(O)/tests/programs/comm_ranks: $(O)/lib/tool.a
+
 # The same programs with the CUDA runtime inside and beside them.
 GPU_TESTS := $(if $(NVCC),$(addprefix $(O)/tests/,gpu/every_kind gpu/every_kind_shared \
                programs_cuda/oracle_static programs_cuda/oracle_shared))

@@ -22,6 +22,12 @@ static int failed(int err)
     return err;
 }
 
+static int cpu_use(int index)
+{
+    (void)index;
+    return 0;
+}
+
 static int cpu_open(void **context)
 {
     struct vs_cpu_context *c = calloc(1, sizeof *c);
@@ -113,6 +119,7 @@ const struct vs_device *vs_device_cpu(void)
     static const struct vs_device cpu = {
         .version = VS_DEVICE_VERSION,
         .kind = "cpu",
+        .use = cpu_use,
         .open = cpu_open,
         .close = free,
         .describe = cpu_describe,
@@ -129,6 +136,9 @@ const struct vs_device *vs_device_cpu(void)
         .norms = vs_norms_cpu,
         .layer_norms = &vs_layer_norms_cpu,
         .train = &vs_train_cpu,
+        .norm_stages = &vs_norm_stages_cpu,
+        .queue = &vs_queue_cpu,
+        .comm = &vs_comm_shared_memory,
         .calibrate = cpu_calibrate,
         .choice = vs_cpu_choice,
         .last_error = cpu_last_error,

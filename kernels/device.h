@@ -14,19 +14,23 @@
 
 #include <stddef.h>
 
+#include "kernels/comm.h"
 #include "kernels/layer_norms.h"
+#include "kernels/norm_stages.h"
 #include "kernels/norms.h"
+#include "kernels/queue.h"
 #include "kernels/train.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define VS_DEVICE_VERSION 3 /* of the table; the library and the program are built together, but may not be installed so */
+#define VS_DEVICE_VERSION 4 /* of the table; the library and the program are built together, but may not be installed so */
 
 struct vs_device {
     int version;
     const char *kind;                            /* "cpu" or "cuda" */
+    int (*use)(int index);                       /* makes it the calling thread's current device: the index modulo their count */
     int (*open)(void **context);                 /* the calling thread's current device */
     void (*close)(void *context);                /* NULL is fine */
     const char *(*describe)(void *context);      /* name of the device or of the BLAS; valid until close */
@@ -56,6 +60,9 @@ struct vs_device {
     const struct vs_norms_algorithm *(*norms)(const char *name); /* NULL: none of that name */
     const struct vs_layer_norms *layer_norms;
     const struct vs_train_ops *train;
+    const struct vs_norm_stages *norm_stages;
+    const struct vs_queue *queue;
+    const struct vs_comm *comm; /* between processes, one device each */
     /* Measures once, into the context, what `auto` decides by; `auto` before it uses figures of one known machine. */
     int (*calibrate)(void *context, enum vs_norms_dtype dtype);
     /* What `auto` runs this layer with here, and what it expects, in ms, of gram, direct and materialize (infinite: cannot);

@@ -88,6 +88,13 @@ int vs_cuda_blas(void *opaque, void *stream, cublasHandle_t *out)
     return err;
 }
 
+static int cuda_use(int index)
+{
+    int count = 0;
+    int err = vs_cuda_failed(cudaGetDeviceCount(&count), "count of GPUs");
+    return err ? err : vs_cuda_failed(cudaSetDevice(index % count), "choice of a GPU");
+}
+
 static void cuda_close(void *opaque)
 {
     if (!opaque) return;
@@ -244,10 +251,10 @@ static const char *cuda_last_error(void)
 }
 
 static const vs_device cuda_device = {
-    VS_DEVICE_VERSION, "cuda",       cuda_open,     cuda_close,       cuda_describe,       cuda_alloc,
-    cuda_release,      cuda_free_bytes, cuda_clear, cuda_upload,      cuda_download,       cuda_wait,
-    cuda_start,        cuda_stop,    cuda_capture,  cuda_captured,    cuda_replay,         cuda_forget,
-    vs_cuda_ceiling,   cuda_norms,   &vs_layer_norms_cuda, &vs_train_cuda, vs_cuda_calibrate, vs_cuda_choice, cuda_last_error};
+    VS_DEVICE_VERSION, "cuda",          cuda_use,        cuda_open,    cuda_close,           cuda_describe,    cuda_alloc,
+    cuda_release,      cuda_free_bytes, cuda_clear,      cuda_upload,  cuda_download,        cuda_wait,        cuda_start,
+    cuda_stop,         cuda_capture,    cuda_captured,   cuda_replay,  cuda_forget,          vs_cuda_ceiling,  cuda_norms,
+    &vs_layer_norms_cuda, &vs_train_cuda, &vs_norm_stages_cuda, &vs_queue_cuda, &vs_comm_nccl, vs_cuda_calibrate, vs_cuda_choice, cuda_last_error};
 
 extern "C" __attribute__((visibility("default"))) const struct vs_device *vs_kernels_cuda(char *why, size_t bytes)
 {
