@@ -19,7 +19,7 @@
 #define PREFIX "VRAMSCOPE_"
 
 /* Also in the environment, but read by the vramscope command or its workload and not here. */
-static const char *const others[] = {"LIB", "WORKLOAD", "ATTENTION", "CUDNN"};
+static const char *const others[] = {"LIB", "WORKLOAD", "ATTENTION", "CUDNN", "LAUNCHER"};
 
 static const char *const names[] = {
 #define X(field, env, def, lo, hi, help) env,
