@@ -91,11 +91,11 @@ static int people_send(int number)
     return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
 }
 
-/* In a database that others are in too, that something was recorded says nothing. */
+/* In a database that others are in too, that something was recorded says nothing. One that starts ranks is not recorded itself. */
 static int is_recorded(const struct vs_experiment_request *r, const struct vs_recorded_run *run, int64_t after)
 {
     char sql[96];
-    snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM process WHERE id > %lld AND pid = %d", (long long)after,
+    snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM process WHERE id > %lld AND %d IN (pid, parent_pid)", (long long)after,
              (int)run->pid);
     return run->outcome == VS_REC_COMPLETE && vs_recording_number(r->db, sql) > 0;
 }

@@ -110,11 +110,13 @@ int vs_experiment_check(sqlite3 *db, const char *path, const char *document, str
     return 0;
 }
 
+/* The process itself, or of the ranks that it started the lowest. */
 static int64_t find_process(sqlite3 *db, int64_t after, int64_t pid)
 {
     sqlite3_stmt *q = NULL;
     int64_t id = VS_NONE;
-    if (sqlite3_prepare_v2(db, "SELECT id FROM process WHERE id > ?1 AND pid = ?2 ORDER BY id DESC", -1, &q, NULL))
+    if (sqlite3_prepare_v2(db, "SELECT id FROM process WHERE id > ?1 AND ?2 IN (pid, parent_pid)"
+                               " ORDER BY pid = ?2 DESC, rank IS NULL, rank, id DESC", -1, &q, NULL))
         return VS_NONE;
     sqlite3_bind_int64(q, 1, after);
     sqlite3_bind_int64(q, 2, pid);

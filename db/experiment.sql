@@ -18,7 +18,8 @@ component AS MATERIALIZED (
   SELECT category, COALESCE(s.text, category) AS name, SUM(bytes) AS bytes
     FROM piece LEFT JOIN string s ON s.id = name_id GROUP BY 1, 2),
 part AS (
-  SELECT CASE WHEN category = 'parameter' THEN 'model_parameters_mb' WHEN category = 'gradient' THEN 'gradients_mb'
+  SELECT CASE WHEN category IN ('parameter', 'unsharded_parameter') THEN 'model_parameters_mb'
+              WHEN category IN ('gradient', 'unsharded_gradient') THEN 'gradients_mb'
               WHEN category = 'activation' THEN 'activation_hooks_mb' WHEN category = 'optimizer_state' THEN 'optimizer_states_mb'
               WHEN name GLOB 'workspace/norm_samples*' THEN 'norm_samples_mb' ELSE 'temp_matrices_mb' END AS key,
          SUM(bytes) AS bytes

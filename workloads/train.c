@@ -15,11 +15,13 @@
 #include "workloads/memory.h"
 #include "workloads/train_check.h"
 #include "workloads/train_copy.h"
+#include "workloads/train_ranks.h"
 #include "workloads/train_result.h"
 #include "workloads/workload.h"
 
 struct bench {
     struct vs_train_options o;
+    struct vs_ranks ranks; /* with --shard */
     struct vs_train_result r;
     struct vs_trainer trainer;
     const struct vs_device *device;
@@ -84,6 +86,8 @@ static int mark_ready(struct bench *b)
 static int fail(struct bench *b, int err, const char *doing)
 {
     const char *said = b->device ? b->device->last_error() : "";
+    if (b->ranks.team && vs_team_stopped(b->ranks.team) && !*b->r.reason)
+        snprintf(b->r.reason, sizeof b->r.reason, "%s: ended with the job", doing);
     if (!*b->r.reason)
         snprintf(b->r.reason, sizeof b->r.reason, "%s: %s", doing, err == -ENOMEM && !*said ? strerror(-err) : *said ? said : strerror(-err));
     return err;
@@ -243,18 +247,29 @@ static int run(struct bench *b)
     b->trainer.moment = moment;
     b->trainer.moment_state = b;
     err = fits(b);
+    if (!err && b->o.shard) err = vs_shard_agree(&b->trainer, b->r.reason, sizeof b->r.reason);
     if (err) return err;
     err = vs_trainer_open(&b->trainer);
+    if (!err && b->o.profile) err = vs_train_profile_open(&b->trainer);
     if (!err) err = mark_ready(b);
     if (!err) err = b->o.dump_weights || b->o.dump_ids || b->o.dump_gradients ? dump(b) : train(b);
+    if (!err && b->o.profile) err = vs_train_profile_show(&b->trainer);
+    if (!err && b->o.shard) err = vs_train_ranks_join(&b->r);
     return err ? fail(b, err, "training") : 0;
+}
+
+static int lead(const struct bench *b) /* the rank that speaks for all */
+{
+    return b->ranks.shard.rank == 0;
 }
 
 static int finish(struct bench *b, int err)
 {
-    if (!err) vs_train_result_show(&b->r);
-    if (*b->r.reason) fprintf(stderr, "train: %s\n", b->r.reason);
-    int lost = b->o.results ? vs_train_result_write(&b->r, b->o.results) : 0;
+    if (!err && lead(b)) vs_train_result_show(&b->r);
+    if (*b->r.reason && b->o.shard) fprintf(stderr, "rank %zu: %s\n", b->ranks.shard.rank, b->r.reason);
+    else if (*b->r.reason) fprintf(stderr, "train: %s\n", b->r.reason);
+    if (err && b->o.shard) vs_ranks_fail(&b->ranks, b->r.reason);
+    int lost = b->o.results && lead(b) ? vs_train_result_write(&b->r, b->o.results) : 0;
     if (lost) fprintf(stderr, "train: --results %s: %s\n", b->o.results, strerror(-lost));
     if (b->r.trainer) vs_trainer_close(&b->trainer);
     free(b->r.times_ms);
@@ -262,21 +277,38 @@ static int finish(struct bench *b, int err)
     free(b->r.norms);
     free(b->r.coefficients);
     free(b->r.moments);
+    free(b->r.ranks);
     b->device->close(b->context);
+    if (b->o.shard) vs_ranks_close(&b->ranks);
     return err || lost;
+}
+
+/* Meets the other ranks, on this rank's device. */
+static int meet(struct bench *b)
+{
+    char fingerprint[2048];
+    int err = vs_ranks_open(&b->ranks, &b->o.ranks, b->device, vs_train_fingerprint(&b->o, fingerprint, sizeof fingerprint));
+    b->o.train.ranks = &b->ranks.shard;
+    if (err) vs_ranks_fail(&b->ranks, "it could not start");
+    if (err) vs_ranks_close(&b->ranks);
+    return err;
 }
 
 int vs_workload_train(int argc, char **argv)
 {
     struct bench b = {0};
-    int err = vs_train_options_parse(&b.o, argc, argv);
+    int status, err = vs_train_options_parse(&b.o, argc, argv);
     if (err) return err == 1 ? 0 : err;
+    if (vs_ranks_launch(&b.o.ranks, argv - 1, &status)) return status; /* the program's own name is before the workload's */
     b.device = vs_device_choose("train", b.o.device);
     if (!b.device) return 1;
     err = vs_train_options_complete(&b.o, b.device);
     if (err) return err;
+    if (b.o.shard && meet(&b)) return 1;
     if (b.device->open(&b.context)) {
         fprintf(stderr, "train: %s\n", b.device->last_error());
+        if (b.o.shard) vs_ranks_fail(&b.ranks, b.device->last_error());
+        if (b.o.shard) vs_ranks_close(&b.ranks);
         return 1;
     }
     b.r.options = &b.o;

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "workloads/trainer_shard.h"
+
 /* Within a unit, as the model applies them. */
 static const enum vs_train_tensor order[] = {
     VS_TENSOR_TOKEN, VS_TENSOR_POSITION,   VS_TENSOR_NORM1, VS_TENSOR_NORM1_BETA, VS_TENSOR_QKV,  VS_TENSOR_O,        VS_TENSOR_NORM2,
@@ -22,27 +24,35 @@ int vs_train_copy_open(struct vs_train_copy *c, const struct vs_trainer *t)
     c->element = vs_train_W(t);
     c->bytes = t->layout.parameters * c->element;
     c->data = calloc(1, c->bytes);
-    return c->data ? 0 : -ENOMEM;
+    c->owned = calloc(t->layout.parameters, sizeof *c->owned);
+    return c->data && c->owned ? 0 : -ENOMEM;
 }
 
 void vs_train_copy_free(struct vs_train_copy *c)
 {
     free(c->data);
+    free(c->owned);
     c->data = NULL;
+    c->owned = NULL;
 }
 
-int vs_train_copy_unit(struct vs_train_copy *c, struct vs_trainer *t, size_t unit, const void *array)
+int vs_train_copy_unit(struct vs_train_copy *c, struct vs_trainer *t, size_t unit, const void *array, bool packed)
 {
     const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    size_t parts = vs_train_own(t, unit, own);
     size_t before = unit == 0 ? 0 : t->layout.kind[VS_UNIT_EMBEDDING].exact + (unit - 1) * t->layout.kind[VS_UNIT_BLOCK].exact;
-    char *to = c->data + before * c->element;
     int err = t->device->wait(t->on.stream);
     for (size_t i = 0; !err && i < VS_TRAIN_TENSORS_COUNT; i++) {
         const struct vs_train_place *p = &u->tensor[order[i]];
-        size_t bytes = p->rows * p->columns * c->element;
-        if (!bytes) continue;
-        err = t->device->download(to, (const char *)array + p->offset * c->element, bytes);
-        to += bytes;
+        for (size_t k = 0; !err && k < parts; k++) {
+            struct vs_train_part in = vs_train_part_in(&own[k], p);
+            size_t to = before + in.first - p->offset, from = packed ? in.at : in.first;
+            if (!in.count) continue;
+            err = t->device->download(c->data + to * c->element, (const char *)array + from * c->element, in.count * c->element);
+            memset(c->owned + to, true, in.count);
+        }
+        before += p->rows * p->columns;
     }
     return err;
 }
@@ -50,13 +60,13 @@ int vs_train_copy_unit(struct vs_train_copy *c, struct vs_trainer *t, size_t uni
 int vs_train_copy_weights(struct vs_train_copy *c, struct vs_trainer *t)
 {
     int err = 0;
-    for (size_t u = 0; !err && u < t->layout.units; u++) err = vs_train_copy_unit(c, t, u, t->unit[u].weight);
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = vs_train_copy_unit(c, t, u, t->unit[u].weight, true);
     return err;
 }
 
 int vs_train_copy_gradient(void *state, struct vs_trainer *t, size_t unit)
 {
-    return vs_train_copy_unit(state, t, unit, t->unit[unit].gradient);
+    return vs_train_copy_unit(state, t, unit, t->unit[unit].gradient, false);
 }
 
 static double value(const struct vs_train_copy *c, size_t i)
@@ -78,11 +88,22 @@ double vs_train_copy_length(const struct vs_train_copy *a)
     return sqrt(sum);
 }
 
+void vs_train_copy_squares(const struct vs_train_copy *a, const struct vs_train_copy *b, double *difference, double *length)
+{
+    *difference = *length = 0;
+    for (size_t i = 0; i < a->bytes / a->element; i++) {
+        double d = value(a, i) - value(b, i);
+        if (!a->owned[i] || !b->owned[i]) continue;
+        *difference += d * d;
+        *length += value(b, i) * value(b, i);
+    }
+}
+
 double vs_train_copy_difference(const struct vs_train_copy *a, const struct vs_train_copy *b)
 {
-    double sum = 0;
-    for (size_t i = 0; i < a->bytes / a->element; i++) sum += (value(a, i) - value(b, i)) * (value(a, i) - value(b, i));
-    return sqrt(sum) / vs_train_copy_length(b);
+    double difference, length;
+    vs_train_copy_squares(a, b, &difference, &length);
+    return sqrt(difference) / sqrt(length);
 }
 
 int vs_train_copy_write(const struct vs_train_copy *c, const char *path)

@@ -107,6 +107,22 @@ void vs_train_layout(const struct vs_train_model *m, struct vs_train_layout *out
     head->vectors = head->count;
     if (m->llama) place(head, VS_TENSOR_NORM_END, 1, m->h);
     out->parameters = embedding->exact + m->L * out->kind[VS_UNIT_BLOCK].exact + head->exact;
+    vs_train_layout_split(out, 1);
+}
+
+void vs_train_layout_split(struct vs_train_layout *layout, size_t world)
+{
+    size_t whole = world * ALIGN_ELEMENTS;
+    for (int k = 0; k < VS_UNIT_KINDS; k++) {
+        struct vs_train_unit *u = &layout->kind[k];
+        size_t vectors = u->count - u->vectors, moved = (u->vectors + whole - 1) / whole * whole - u->vectors;
+        u->own_count = u->count;
+        u->own_vectors = u->vectors;
+        for (int i = VS_TRAIN_MATRICES; i < VS_TRAIN_TENSORS_COUNT; i++)
+            if (u->tensor[i].rows) u->tensor[i].offset += moved;
+        u->vectors += moved;
+        u->count = u->vectors + (vectors + whole - 1) / whole * whole;
+    }
 }
 
 enum vs_train_kind vs_train_unit_kind(const struct vs_train_layout *layout, size_t unit)
@@ -121,7 +137,7 @@ const struct vs_train_unit *vs_train_unit_of(const struct vs_train_layout *layou
 
 uint64_t vs_train_unit_first(const struct vs_train_layout *layout, size_t unit)
 {
-    return unit == 0 ? 0 : layout->kind[VS_UNIT_EMBEDDING].count + (unit - 1) * layout->kind[VS_UNIT_BLOCK].count;
+    return unit == 0 ? 0 : layout->kind[VS_UNIT_EMBEDDING].own_count + (unit - 1) * layout->kind[VS_UNIT_BLOCK].own_count;
 }
 
 const char *vs_train_unit_name(const struct vs_train_layout *layout, size_t unit, char *text, size_t bytes)

@@ -80,6 +80,7 @@ struct vs_train_unit {
     size_t count;   /* elements with padding */
     size_t exact;   /* without */
     size_t vectors; /* offset of the first vector; count: none */
+    size_t own_count, own_vectors; /* the same before vs_train_layout_split */
 };
 
 /* Kinds of units; the model has 2 + L: unit 0, blocks 1 .. L, unit L + 1. */
@@ -92,9 +93,11 @@ struct vs_train_layout {
 };
 
 void vs_train_layout(const struct vs_train_model *m, struct vs_train_layout *out);
+/* Pads the matrices of each unit, and its vectors, so that `world` ranks can have equal parts of both, of whole 64 elements each. */
+void vs_train_layout_split(struct vs_train_layout *layout, size_t world);
 enum vs_train_kind vs_train_unit_kind(const struct vs_train_layout *layout, size_t unit);
 const struct vs_train_unit *vs_train_unit_of(const struct vs_train_layout *layout, size_t unit);
-/* The first element of the unit among those of all units, padding counted. */
+/* The first element of the unit among those of all units, padding counted, but not that of a split: the same for any number of ranks. */
 uint64_t vs_train_unit_first(const struct vs_train_layout *layout, size_t unit);
 /* "embedding", "block07", "head". Returns text. */
 const char *vs_train_unit_name(const struct vs_train_layout *layout, size_t unit, char *text, size_t bytes);

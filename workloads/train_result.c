@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "workloads/memory.h"
+#include "workloads/shard.h"
 
 /* Text of a user's or a device's: bytes below 32, quotes and all that is not ASCII are escaped. */
 static void text(FILE *f, const char *key, const char *value)
@@ -155,6 +156,37 @@ static void write_steps(FILE *f, const struct vs_train_result *r)
     numbers(f, "losses", r->losses, r->steps);
 }
 
+/* Bytes of a step's collectives of one kind, and how many they are. */
+static size_t collective_bytes(const struct vs_trainer *t, enum vs_shard_kind kind, size_t *count)
+{
+    size_t all, bytes = 0;
+    const struct vs_shard_op *op = vs_shard_schedule(t, &all);
+    *count = 0;
+    for (size_t i = 0; i < all; i++) {
+        if (op[i].kind != kind) continue;
+        ++*count;
+        bytes += op[i].bytes;
+    }
+    return bytes;
+}
+
+static void write_ranks(FILE *f, const struct vs_train_result *r)
+{
+    const struct vs_shard_ranks *ranks = r->trainer->settings.ranks;
+    size_t gathers, reduces, gathered = collective_bytes(r->trainer, VS_SHARD_GATHER, &gathers),
+                             reduced = collective_bytes(r->trainer, VS_SHARD_REDUCE, &reduces);
+    fprintf(f, ",\n \"world_size\": %zu, \"total_batch_size\": %zu, \"norm_timing\": \"%s\"", ranks->world,
+            ranks->world * r->options->train.model.B, vs_train_timing_name(r->options->train.timing));
+    fprintf(f, ", \"all_gathers\": %zu, \"all_gather_bytes\": %zu, \"reduce_scatters\": %zu, \"reduce_scatter_bytes\": %zu", gathers,
+            gathered, reduces, reduced);
+    if (!r->ranks) return;
+    fprintf(f, ",\n \"ranks\": [");
+    for (size_t i = 0; i < ranks->world; i++)
+        fprintf(f, "%s\n  {\"rank\": %zu, \"pid\": %d, \"median_time_ms\": %.17g, \"peak_bytes\": %zu}", i ? "," : "", i,
+                r->ranks[i].pid, r->ranks[i].median_ms, r->ranks[i].peak_bytes);
+    fprintf(f, "]");
+}
+
 static void write_norms(FILE *f, const struct vs_train_result *r)
 {
     size_t B = r->options->train.model.B;
@@ -195,6 +227,7 @@ static void write_all(FILE *f, const struct vs_train_result *r)
             vs_train_optimizer_name(o->train.optimizer), (unsigned long long)o->train.seed, (int)getpid());
     write_config(f, o);
     if (r->trainer) write_trainer(f, r);
+    if (r->trainer && r->trainer->settings.ranks) write_ranks(f, r);
     if (r->steps) write_steps(f, r);
     if (r->steps || r->checked) write_norms(f, r);
     if (r->checked) write_check(f, &r->errors);
@@ -216,6 +249,22 @@ int vs_train_result_write(const struct vs_train_result *r, const char *path)
     return 0;
 }
 
+static void show_ranks(const struct vs_train_result *r)
+{
+    size_t world = r->trainer->settings.ranks->world, gathers, reduces, slow = 0, large = 0;
+    size_t gathered = collective_bytes(r->trainer, VS_SHARD_GATHER, &gathers);
+    size_t reduced = collective_bytes(r->trainer, VS_SHARD_REDUCE, &reduces);
+    char a[32], b[32], c[32];
+    for (size_t i = 1; i < world; i++) {
+        if (r->ranks[i].median_ms > r->ranks[slow].median_ms) slow = i;
+        if (r->ranks[i].peak_bytes > r->ranks[large].peak_bytes) large = i;
+    }
+    printf("%zu rank%s: rank %zu takes longest, %.2f ms; rank %zu holds most, %s\n", world, world == 1 ? "" : "s", slow,
+           r->ranks[slow].median_ms, large, vs_buffer_text(r->ranks[large].peak_bytes, a, sizeof a));
+    printf("a step gathers %s in %zu collectives, and reduces %s in %zu\n", vs_buffer_text(gathered, b, sizeof b), gathers,
+           vs_buffer_text(reduced, c, sizeof c), reduces);
+}
+
 void vs_train_result_show(const struct vs_train_result *r)
 {
     const struct vs_trainer *t = r->trainer;
@@ -226,6 +275,7 @@ void vs_train_result_show(const struct vs_train_result *r)
            vs_train_median(r->times_ms, r->steps), r->steps, least(r->times_ms, r->steps), r->losses[r->steps - 1]);
     printf("tensors at most %s, in an arena of %s\n", vs_buffer_text(t->arena.peak, peak, sizeof peak),
            vs_buffer_text(t->arena.capacity, arena, sizeof arena));
+    if (r->ranks) show_ranks(r);
     if (r->norms) {
         printf("norms (and coefficients) of the last samples:");
         for (size_t b = 0; b < t->settings.model.B && b < 8; b++) printf(" %.4g (%.3g)", r->norms[b], (double)r->coefficients[b]);

@@ -18,6 +18,12 @@ struct vs_train_moment {
     long long ts_ns; /* CLOCK_MONOTONIC */
 };
 
+struct vs_train_rank {
+    int pid;
+    double median_ms;
+    size_t peak_bytes; /* of the arena */
+};
+
 struct vs_train_result {
     const struct vs_train_options *options;
     struct vs_trainer *trainer; /* NULL: it never came to be */
@@ -28,6 +34,7 @@ struct vs_train_result {
     double first_ms; /* 0: none was made */
     double *norms;
     float *coefficients; /* B of the last step; NULL: none */
+    struct vs_train_rank *ranks; /* of all ranks, once they were joined; NULL: there is one, or they were not */
     struct vs_train_moment *moments;
     size_t moments_count, moments_room;
     size_t planned_peak;

@@ -5,6 +5,7 @@
 #include "workloads/train_settings.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "workloads/options.h"
@@ -18,6 +19,7 @@
 #define MODE_WORD(name, ...)                   " " #name
 #define PRESET_WORD(name, ...)                 " " name
 #define DTYPE_WORD(name, ...)                  " " #name
+#define TIMING_WORD(name, ...)                 " " #name
 
 static const char *const modes[] = {
 #define X(name, ...) #name,
@@ -89,6 +91,44 @@ static int find_words(struct vs_train_options *o, const char *optimizer)
     return 0;
 }
 
+static bool set(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value && strcmp(value, "0");
+}
+
+/* What the fork of Opacus that these experiments come from is told by its environment. */
+static int find_timing(struct vs_train_options *o, const char *timing)
+{
+    int found = timing ? vs_train_timing_find(timing) : set("OPACUS_USE_DEFERRED_NORM") ? VS_TIMING_deferred : VS_TIMING_usual;
+    if (found < 0) return refuse_word("time for norms", timing, VS_TRAIN_TIMINGS(TIMING_WORD));
+    o->train.timing = (enum vs_train_timing)found;
+    o->profile = set("OPACUS_PROFILE_DETAILED") || set("OPACUS_PROFILE_FSDP");
+    return 0;
+}
+
+static int check_ranks(const struct vs_train_options *o, size_t every)
+{
+    struct vs_team_place place;
+    char why[256];
+    if (every > 1) {
+        fprintf(stderr, "train: --norm-every %zu breaks per-sample clipping: a step's samples must be clipped by their own norms\n",
+                every);
+        return 2;
+    }
+    if (o->shard) {
+        if (!o->check && !o->dump_weights && !o->dump_ids && !o->dump_gradients) return 0;
+        fprintf(stderr, "train: --check and --dump-... are for one rank that has everything: leave out --shard "
+                        "(vramscope bench fsdp-norms checks ranks)\n");
+        return 2;
+    }
+    if (o->ranks.nproc > 1 || (!vs_team_place(&place, why, sizeof why) && place.world > 1)) {
+        fprintf(stderr, "train: several ranks train one model together with --shard\n");
+        return 2;
+    }
+    return 0;
+}
+
 static int check_counts(struct vs_train_options *o, size_t budget_mb, size_t extra_mb)
 {
     if (budget_mb >> 40 || extra_mb >> 40 || o->iterations - 1 >= 100000 || o->warm_up > 100000) {
@@ -105,8 +145,8 @@ int vs_train_options_parse(struct vs_train_options *o, int argc, char **argv)
 {
     double noise = -1;
     size_t seed = 1337;
-    const char *optimizer = "adam";
-    size_t budget_mb = 0, extra_mb = 0;
+    const char *optimizer = "adam", *timing = NULL;
+    size_t budget_mb = 0, extra_mb = 0, every = 1;
     struct vs_train_given *r = &o->given;
     *o = (struct vs_train_options){
         .mode = "vanilla", .device = "auto", .iterations = 3, .warm_up = 2, .train = {.rate = 1e-4, .bound = 1}};
@@ -132,6 +172,10 @@ int vs_train_options_parse(struct vs_train_options *o, int argc, char **argv)
         {"weight-decay", VS_OPTION_AMOUNT, &o->train.weight_decay, "X", "of adam (added to the gradient) and adamw (0)"},
         {"max-grad-norm", VS_OPTION_NUMBER, &o->train.bound, "C", "longest gradient of a sample (1)"},
         {"noise-multiplier", VS_OPTION_AMOUNT, &noise, "S", "standard deviation of the noise, in C (1)"},
+        {"shard", VS_OPTION_FLAG, &o->shard, NULL, "weights, gradients and optimizer states over ranks, each with its own samples"},
+        VS_RANKS_OPTIONS(&o->ranks),
+        {"norm-timing", VS_OPTION_TEXT, &timing, "WHEN", "of linear layers' norms:" VS_TRAIN_TIMINGS(TIMING_WORD) " (usual)"},
+        {"norm-every", VS_OPTION_COUNT, &every, "K", "refused for K > 1: it breaks per-sample clipping"},
         {"seed", VS_OPTION_COUNT, &seed, "N", "of weights, batches and noise (1337)"},
         {"memory-budget-mb", VS_OPTION_COUNT, &budget_mb, "N", "MiB that auto may plan with (what is free)"},
         {"extra-mb", VS_OPTION_COUNT, &extra_mb, "N", "one more tensor of so many MiB, to see it in the recording"},
@@ -147,6 +191,8 @@ int vs_train_options_parse(struct vs_train_options *o, int argc, char **argv)
     int err = vs_options_parse(table, argc, argv, WHAT);
     if (!err) err = find_mode(o);
     if (!err) err = find_words(o, optimizer);
+    if (!err) err = find_timing(o, timing);
+    if (!err) err = check_ranks(o, every);
     o->train.noise = noise >= 0 ? noise : 1;
     o->train.seed = seed;
     return err ? err : check_counts(o, budget_mb, extra_mb);

@@ -6,6 +6,7 @@
 #ifndef VS_WORKLOADS_TRAIN_SETTINGS_H
 #define VS_WORKLOADS_TRAIN_SETTINGS_H
 
+#include "workloads/ranks.h"
 #include "workloads/trainer.h"
 
 #ifdef __cplusplus
@@ -24,7 +25,8 @@ struct vs_train_options {
     const char *mode, *device, *experiment, *results;
     const char *dump_weights, *dump_ids, *dump_gradients;
     size_t iterations, warm_up;
-    bool check;
+    bool check, shard, profile;
+    struct vs_ranks_options ranks; /* with shard */
 };
 
 /* 0: go on. 1: help was asked for and printed. 2: wrong, said so. */

@@ -21,10 +21,11 @@ static int rehearse(struct vs_trainer *t)
     return err;
 }
 
-/* The first time the size of the norms' workspace is not known. */
+/* The first time the size of the norms' workspace is not known, nor which unit is needed next. */
 int vs_train_rehearse(struct vs_trainer *t)
 {
     t->norm_workspace_bytes = 0;
+    vs_shard_forget(t);
     int err = rehearse(t);
     vs_arena_close(&t->arena);
     return err ? err : rehearse(t);
@@ -37,6 +38,9 @@ int vs_trainer_plan(struct vs_trainer *t, const struct vs_train_settings *settin
     t->device = device;
     t->on = (struct vs_train_on){.dtype = settings->dtype, .context = context};
     vs_train_layout(&settings->model, &t->layout);
+    int err = settings->ranks ? vs_shard_open(t) : 0;
+    if (!err && settings->timing == VS_TIMING_overlapped) err = vs_train_aside_open(t);
+    if (err) return err;
     t->unit = calloc(t->layout.units, sizeof *t->unit);
     t->sum = calloc(t->layout.units, sizeof *t->sum);
     t->block = calloc(settings->model.L, sizeof *t->block);
@@ -50,14 +54,20 @@ int vs_trainer_plan(struct vs_trainer *t, const struct vs_train_settings *settin
 static int fill(struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
 {
     const struct vs_train_place *p = &vs_train_unit_of(&t->layout, unit)->tensor[id];
-    struct vs_train_weights *w = &t->unit[unit];
+    const struct vs_train_weights *w = &t->unit[unit];
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    size_t count = vs_train_own(t, unit, own);
     bool ends = id == VS_TENSOR_O || id == VS_TENSOR_DOWN; /* they add to the residual stream, 2 L times */
     double std = id >= VS_TRAIN_MATRICES ? 0 : ends ? 0.02 / sqrt(2.0 * (double)t->settings.model.L) : 0.02;
     double value = id == VS_TENSOR_NORM1 || id == VS_TENSOR_NORM2 || id == VS_TENSOR_NORM_END;
-    if (!p->rows) return 0;
-    return t->device->train->fill(&t->on, vs_train_at(w->weight, p->offset, vs_train_W(t)),
-                                  vs_train_at(w->working, p->offset, vs_train_E(t)), p->rows * p->columns,
-                                  vs_train_unit_first(&t->layout, unit) + p->offset, t->settings.seed, std, value);
+    int err = 0;
+    for (size_t i = 0; !err && i < count; i++) {
+        struct vs_train_part in = vs_train_part_in(&own[i], p);
+        if (!in.count) continue;
+        err = t->device->train->fill(&t->on, vs_train_at(w->weight, in.at, vs_train_W(t)), vs_train_at(w->working, in.at, vs_train_E(t)),
+                                     in.count, in.key, t->settings.seed, std, value);
+    }
+    return err;
 }
 
 static int make_weights(struct vs_trainer *t)
@@ -65,7 +75,7 @@ static int make_weights(struct vs_trainer *t)
     int err = 0;
     for (size_t u = 0; !err && u < t->layout.units; u++) {
         struct vs_train_weights *w = &t->unit[u];
-        size_t bytes = vs_train_unit_of(&t->layout, u)->count * vs_train_W(t);
+        size_t bytes = vs_train_own_count(t, u) * vs_train_W(t);
         for (int i = 0; !err && i < VS_TRAIN_TENSORS_COUNT; i++) err = fill(t, u, (enum vs_train_tensor)i);
         if (!err && w->m) err = t->device->train->zero(&t->on, w->m, bytes);
         if (!err && w->v) err = t->device->train->zero(&t->on, w->v, bytes);
@@ -76,6 +86,8 @@ static int make_weights(struct vs_trainer *t)
 int vs_trainer_open(struct vs_trainer *t)
 {
     int err = vs_arena_fix(&t->arena);
+    if (!err) err = vs_shard_start(t);
+    if (!err) err = vs_train_aside_start(t);
     if (!err) err = vs_train_take_all(t);
     return err ? err : make_weights(t);
 }
@@ -86,6 +98,9 @@ void vs_trainer_close(struct vs_trainer *t)
         if (t->arena.base) t->device->wait(t->on.stream);
         vs_train_give_all(t);
     }
+    vs_shard_close(t);
+    vs_train_aside_close(t);
+    vs_train_profile_close(t);
     vs_arena_close(&t->arena);
     free(t->unit);
     free(t->sum);
@@ -169,22 +184,26 @@ static int place(struct vs_trainer *t, struct inputs *host)
     return t->arena.planning ? 0 : t->device->upload(t->ids_memory, host->ids, vs_train_input_bytes(m));
 }
 
-static uint64_t mix(uint64_t *state) /* Vigna's splitmix64 */
+static uint64_t mix(uint64_t begin, uint64_t i) /* the i-th number of Vigna's splitmix64 */
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
+    uint64_t z = begin + (i + 1) * 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return z ^ z >> 31;
 }
 
+/* The numbers of the whole batch, of which each rank takes its own: ids of all samples, then targets of all. */
 int vs_trainer_load(struct vs_trainer *t, uint64_t which)
 {
     const struct vs_train_model *m = &t->settings.model;
+    const struct vs_shard_ranks *ranks = t->settings.ranks;
+    size_t mine = m->B * m->T, all = mine * (ranks ? ranks->world : 1), first = mine * (ranks ? ranks->rank : 0);
     void *memory = malloc(vs_train_input_bytes(m));
     if (!memory) return -ENOMEM;
     struct inputs host = cut(m, memory);
-    uint64_t state = t->settings.seed * 0x2545f4914f6cdd1d + which;
-    for (size_t i = 0; i < 2 * m->B * m->T; i++) host.ids[i] = (int64_t)(mix(&state) % m->V); /* ids, then targets */
+    const uint64_t begin = t->settings.seed * 0x2545f4914f6cdd1d + which;
+    for (size_t i = 0; i < mine; i++) host.ids[i] = (int64_t)(mix(begin, first + i) % m->V);
+    for (size_t i = 0; i < mine; i++) host.targets[i] = (int64_t)(mix(begin, all + first + i) % m->V);
     int err = place(t, &host);
     free(memory);
     return err;

@@ -3,6 +3,8 @@
  * trainer.h: one model in training on one device: its memory, its forward and backward passes, and one step of every mode. It
  * prints nothing and reads no option.
  *
+ * Several ranks may train one model together: shard.h.
+ *
  * Memory is one arena (arena.h). A trainer is opened twice: once planning, when every call goes the same way but nothing runs and
  * no memory exists, which says exactly how much is needed; then in earnest.
  *
@@ -60,6 +62,21 @@ enum vs_train_mode {
         VS_MODE_COUNT
 };
 
+/* When the norms of linear layers are computed. X(name, what it is) */
+#define VS_TRAIN_TIMINGS(X)                                                                                            \
+    X(usual, "two passes: immediate; else deferred")                                                                   \
+    X(immediate, "block by block, in the backward pass")                                                               \
+    X(deferred, "in one grouped call behind the backward pass; what it reads is kept until then")                      \
+    X(overlapped, "block by block on a stream of its own, beside the backward pass")
+enum vs_train_timing {
+#define X(name, what) VS_TIMING_##name,
+    VS_TRAIN_TIMINGS(X)
+#undef X
+        VS_TIMING_COUNT
+};
+const char *vs_train_timing_name(enum vs_train_timing timing);
+int vs_train_timing_find(const char *name); /* -1: there is none of that name */
+
 /* What is done with a tensor's gradient in a backward pass; they add up. */
 enum vs_train_action {
     VS_DO_GRADIENT = 1, /* summed over the batch */
@@ -74,9 +91,13 @@ struct vs_train_plan {
     unsigned action[VS_TRAIN_MATRICES];    /* of the first backward pass, by tensor */
 };
 
+struct vs_shard_ranks;
+
 struct vs_train_settings {
-    struct vs_train_model model;
+    struct vs_train_model model; /* B: samples of this rank */
+    const struct vs_shard_ranks *ranks; /* shard.h; NULL: this process has all weights and samples */
     enum vs_train_mode mode;
+    enum vs_train_timing timing;
     bool norms_only;
     enum vs_train_dtype dtype;
     enum vs_train_optimizer optimizer;
@@ -109,11 +130,22 @@ struct vs_train_kept {
 };
 
 struct vs_train_weights {
-    void *weight, *working, *m, *v; /* of the whole unit; working: NULL where products read `weight` itself */
-    void *gradient;                 /* NULL: none now */
+    void *weight, *working, *m, *v; /* of what this rank has of the unit; working: NULL where products read `weight` itself */
+    void *gradient;                 /* of the whole unit; NULL: none now */
     void *store[VS_TRAIN_MATRICES]; /* per-sample gradients, B of them, or NULL */
     void *vectors;                  /* per-sample gradients of the vectors, or NULL */
     unsigned written;               /* bit per tensor: `gradient` holds a sum already */
+};
+
+struct vs_shard;
+struct vs_train_aside;
+struct vs_train_profile;
+
+/* Parts of a step that can be timed; they may lie in one another. */
+enum vs_train_span { VS_SPAN_FIRST_BACKWARD, VS_SPAN_LATER_BACKWARD, VS_SPAN_NORMS, VS_SPAN_COEFFICIENTS, VS_SPAN_COUNT };
+struct vs_train_times {
+    double ms[VS_SPAN_COUNT];
+    size_t count[VS_SPAN_COUNT]; /* norms: weights whose norm was taken */
 };
 
 struct vs_trainer {
@@ -125,10 +157,12 @@ struct vs_trainer {
     struct vs_arena arena;
 
     struct vs_train_weights *unit;
+    struct vs_shard *shard; /* NULL: settings.ranks is */
     struct vs_train_block *block;
     void *x_end, *norm_end, *stats_end; /* norm_end, stats_end: NULL without a last norm */
     struct vs_train_kept *kept;
     size_t kept_count, kept_room, settled; /* kept[settled ..] have no norm yet */
+    struct vs_train_aside *aside;          /* overlapped norms; NULL: none */
 
     void *ids_memory, *loss, *sample_loss, *n, *norm, *c, *norm_workspace, *extra;
     size_t norm_workspace_bytes; /* most that any call asked for */
@@ -137,6 +171,8 @@ struct vs_trainer {
     uint64_t step;
     void **sum;        /* by unit: of the samples so far, in micro */
     void *embedding_G; /* kept for book-keeping: gradient of the first block's input */
+
+    struct vs_train_profile *profile; /* NULL: no times are taken */
 
     /* Sees each unit's gradient as the optimizer applied it, before it goes; NULL: nobody. */
     int (*observe)(void *state, struct vs_trainer *t, size_t unit);
@@ -154,12 +190,15 @@ void vs_trainer_close(struct vs_trainer *t);
 /* One whole step on the batch that was loaded last. */
 int vs_trainer_step(struct vs_trainer *t);
 
-/* Random ids and targets, by seed and `which`. Not part of a step. */
+/* Random ids and targets, by seed and `which`; of several ranks each takes its own part of the whole batch. Not part of a step. */
 int vs_trainer_load(struct vs_trainer *t, uint64_t which);
 int vs_trainer_load_ids(struct vs_trainer *t, const int64_t *ids, const int64_t *targets);
 
 /* Mean loss of the last batch; norms and coefficients of its samples (B each, may be NULL): waits for the device. */
 int vs_trainer_read(struct vs_trainer *t, double *loss, double *norm, float *c);
+/* From the next step on times are taken; those of the last step: waits for the device. */
+int vs_train_profile_open(struct vs_trainer *t);
+int vs_train_profile_read(struct vs_trainer *t, struct vs_train_times *out);
 /* Who runs the attention: kernels/train.h, attention_by. */
 const char *vs_trainer_attention(const struct vs_trainer *t);
 

@@ -10,9 +10,12 @@
  *     two_pass   norm + F + the attention's and the head's second pass
  *     micro      per sample: squares, and one sum read and written: 4 N W bytes
  */
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "workloads/team.h"
 #include "workloads/trainer_parts.h"
 
 struct rates {
@@ -99,9 +102,30 @@ static int by_cost(const struct candidate *all, const bool *tried, int count)
     return best;
 }
 
+enum { MIXED, KEPT, TWO_PASS, MICRO, COUNT }; /* candidates */
+
+/* What one rank found out; all follow rank 0, and the one with the least memory. */
+struct finding {
+    unsigned mixed[VS_TRAIN_MATRICES];
+    double cost[COUNT];
+    size_t budget;
+};
+
+static int agree(struct vs_trainer *t, struct finding *f)
+{
+    const struct vs_shard_ranks *ranks = t->settings.ranks;
+    if (!ranks || !ranks->team) return 0;
+    struct finding *all = calloc(ranks->world, sizeof *all);
+    int err = all ? vs_team_gather(ranks->team, f, sizeof *f, all) : -ENOMEM;
+    if (!err) *f = all[0];
+    for (size_t r = 1; !err && r < ranks->world; r++)
+        if (all[r].budget < f->budget) f->budget = all[r].budget;
+    free(all);
+    return err;
+}
+
 int vs_train_choose(struct vs_trainer *t)
 {
-    enum { MIXED, KEPT, TWO_PASS, MICRO, COUNT };
     struct candidate all[COUNT];
     bool tried[COUNT] = {false};
     struct rates rates;
@@ -117,17 +141,20 @@ int vs_train_choose(struct vs_trainer *t)
     vs_train_plan_tie(&t->settings, &all[TWO_PASS].plan);
     all[MICRO].plan = (struct vs_train_plan){.semantics = VS_TRAIN_micro, .norm = ""};
     vs_train_plan_all(&all[MICRO].plan, VS_DO_GRADIENT);
-    all[MIXED].cost = costs.mixed;
-    all[KEPT].cost = costs.kept; /* without stores, where those do not fit */
-    all[TWO_PASS].cost = costs.two_pass;
-    all[MICRO].cost = costs.micro;
+    /* kept: without stores, where those do not fit */
+    struct finding found = {.cost = {costs.mixed, costs.kept, costs.two_pass, costs.micro}, .budget = budget};
+    memcpy(found.mixed, all[MIXED].plan.action, sizeof found.mixed);
+    err = agree(t, &found);
+    if (err) return err;
+    memcpy(all[MIXED].plan.action, found.mixed, sizeof found.mixed);
+    for (int i = 0; i < COUNT; i++) all[i].cost = found.cost[i];
     for (int i = 0; i < COUNT; i++) {
         int best = by_cost(all, tried, COUNT);
         tried[best] = true;
         t->plan = all[best].plan;
         vs_arena_close(&t->arena);
         err = vs_train_rehearse(t);
-        if (err || t->arena.high <= budget) return err;
+        if (err || t->arena.high <= found.budget) return err;
     }
     return 0; /* none fits: whoever opens it is told */
 }

@@ -183,13 +183,15 @@ static void release_block(struct vs_trainer *t, size_t l)
 static int block_backward(struct vs_trainer *t, const struct vs_train_pass *p, size_t l, void **dx)
 {
     struct at at = {.t = t, .p = p, .block = &t->block[l], .l = l, .unit = l + 1, .rows = p->batch->B * t->settings.model.T};
-    int err = vs_train_vectors_begin(t, p, at.unit, &at.vectors);
+    int err = vs_train_need(t, at.unit);
+    if (!err) err = vs_train_vectors_begin(t, p, at.unit, &at.vectors);
     if (!err) err = feed_backward(&at, dx);
     if (!err) err = attention_backward(&at, dx);
     if (!err) err = vs_train_vectors_end(t, p, at.unit);
-    if (!err && !p->defer) err = vs_train_settle(t);
+    if (!err) err = vs_train_settle_block(t, p);
+    vs_train_done(t, at.unit);
     if (p->release) release_block(t, l);
-    return err;
+    return err || !p->apply ? err : vs_train_update_unit(t, at.unit, NULL);
 }
 
 int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p)
@@ -198,6 +200,9 @@ int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p)
     int err = vs_train_head(t, p, &dx);
     for (size_t l = t->settings.model.L; !err && l-- > 0;) err = block_backward(t, p, l, &dx);
     if (!err) err = vs_train_embedding(t, p, &dx);
+    if (!err && p->apply) err = vs_train_update_unit(t, 0, NULL);
     vs_train_give(t, &dx);
+    if (!err && p->timing == VS_TIMING_overlapped) err = vs_train_aside_begin(t);
+    if (!err) err = vs_train_aside_end(t);
     return err ? err : vs_train_settle(t);
 }

@@ -131,12 +131,14 @@ static int block_forward(struct vs_trainer *t, size_t B, size_t l, struct carry 
     struct vs_train_block *block = &t->block[l];
     const struct vs_train_model *m = &t->settings.model;
     size_t rows = B * m->T, unit = l + 1, E = vs_train_E(t), W = vs_train_W(t);
-    int err = 0;
+    int err = vs_train_need(t, unit);
+    if (err) return err;
     if (l) err = vs_train_take(t, rows * m->h * E, &block->x, "activation/block%02zu.x", l);
     else block->x = c->x;
     if (!err) err = vs_train_take(t, rows * m->h * E, &block->norm1, "activation/block%02zu.norm1", l);
     if (!err) err = vs_train_take(t, rows * 2 * W, &block->stats1, "activation/block%02zu.norm1_stats", l);
     if (!err) err = add_norm(t, c, unit, VS_TENSOR_NORM1, VS_TENSOR_NORM1_BETA, rows, l ? block->x : NULL, block->norm1, block->stats1);
+    if (l) vs_train_done(t, unit - 1); /* its last bias was added here */
     if (!err) err = vs_train_take(t, rows * vs_train_qkv_width(m) * E, &block->qkv, "activation/block%02zu.qkv", l);
     if (!err) err = vs_train_linear(t, unit, VS_TENSOR_QKV, rows, block->norm1, block->qkv);
     if (!err) err = attend(t, B, l);
@@ -156,12 +158,16 @@ static int end(struct vs_trainer *t, size_t rows, struct carry *c)
     int err = vs_train_take(t, bytes, &t->x_end, "activation/end.x");
     if (!m->llama) {
         if (!err) err = add_norm(t, c, 0, VS_TRAIN_TENSORS_COUNT, VS_TRAIN_TENSORS_COUNT, rows, t->x_end, NULL, NULL);
+        vs_train_done(t, m->L);
         return err;
     }
+    vs_train_done(t, m->L);
+    if (!err) err = vs_train_need(t, t->layout.units - 1);
     if (!err) err = vs_train_take(t, bytes, &t->norm_end, "activation/end.norm");
     if (!err) err = vs_train_take(t, rows * 2 * vs_train_W(t), &t->stats_end, "activation/end.norm_stats");
     if (!err)
         err = add_norm(t, c, t->layout.units - 1, VS_TENSOR_NORM_END, VS_TENSOR_NORM1_BETA, rows, t->x_end, t->norm_end, t->stats_end);
+    vs_train_done(t, t->layout.units - 1);
     return err;
 }
 
@@ -171,9 +177,11 @@ int vs_train_forward(struct vs_trainer *t, const struct vs_train_batch *b)
     size_t rows = b->B * m->T;
     struct carry c = {0};
     int err = vs_train_take(t, rows * m->h * vs_train_E(t), &c.x, "activation/block00.x");
+    if (!err) err = vs_train_need(t, 0);
     if (!err)
         err = VS_TRAIN_RUN(t, embed(&t->on, b->ids, vs_train_matrix(t, 0, VS_TENSOR_TOKEN),
                                     m->llama ? NULL : vs_train_matrix(t, 0, VS_TENSOR_POSITION), rows, m->T, m->h, c.x));
+    vs_train_done(t, 0);
     for (size_t l = 0; !err && l < m->L; l++) err = block_forward(t, b->B, l, &c);
     return err ? err : end(t, rows, &c);
 }

@@ -68,11 +68,13 @@ static int end_backward(struct vs_trainer *t, const struct vs_train_pass *p, siz
     struct vs_train_vectors v;
     void *dout = *dx;
     *dx = NULL;
-    int err = vs_train_vectors_begin(t, p, unit, &v);
+    int err = vs_train_need(t, unit);
+    if (!err) err = vs_train_vectors_begin(t, p, unit, &v);
     if (!err) err = vs_train_norm_site(t, &v, unit, VS_TENSOR_NORM_END, VS_TENSOR_NORM1_BETA, t->x_end, t->stats_end, dout);
     if (!err) err = vs_train_vectors_end(t, p, unit);
     if (!err)
         err = vs_train_norm_input(t, unit, VS_TENSOR_NORM_END, rows, t->x_end, t->stats_end, &dout, true, "temporary/d_x", dx);
+    vs_train_done(t, unit);
     return err;
 }
 
@@ -84,10 +86,13 @@ int vs_train_head(struct vs_trainer *t, const struct vs_train_pass *p, void **dx
     bool keeps = p->action[h.id] & VS_DO_KEEP;
     int err = vs_train_take(t, all * m->h * vs_train_E(t), dx,
                             p->action[VS_TENSOR_DOWN] & VS_DO_KEEP && !m->llama ? "activation/end.d_x" : "temporary/d_x");
+    if (!err) err = vs_train_need(t, h.unit);
     for (size_t first = 0; !err && first < all; first += rows)
         err = chunk(t, p, &h, first, all - first < rows ? all - first : rows, *dx);
+    vs_train_done(t, h.unit);
     if (p->release && !keeps) vs_train_give(t, m->llama ? &t->norm_end : &t->x_end);
     if (!err && m->llama) err = end_backward(t, p, all, dx);
+    if (!err && p->apply) err = vs_train_update_unit(t, t->layout.units - 1, NULL);
     if (!p->release || !m->llama) return err;
     vs_train_give(t, &t->stats_end);
     vs_train_give(t, &t->x_end);

@@ -22,7 +22,7 @@ static void want_workspace(struct vs_trainer *t, size_t bytes)
     if (t->arena.planning && bytes != SIZE_MAX && bytes > t->norm_workspace_bytes) t->norm_workspace_bytes = bytes;
 }
 
-int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list, size_t count)
+int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_norm_place *place, const struct vs_train_kept *list, size_t count)
 {
     const struct vs_norms_algorithm *algorithm = t->device->norms(t->plan.norm);
     struct vs_norms_layer *layers = calloc(count, sizeof *layers);
@@ -40,12 +40,14 @@ int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list
     struct vs_norms_call call = {.dtype = vs_train_norms_dtype(t),
                                  .layers = layers,
                                  .count = count,
-                                 .workspace = t->norm_workspace,
+                                 .workspace = place->workspace,
                                  .workspace_bytes = t->norm_workspace_bytes,
-                                 .context = t->on.context,
-                                 .stream = t->on.stream};
+                                 .context = place->context,
+                                 .stream = place->stream};
     want_workspace(t, algorithm->workspace_bytes(&call));
-    int err = t->arena.planning ? vs_norms_check(&call) : algorithm->run(&call);
+    int err = vs_train_span_begin(t, VS_SPAN_NORMS, place->stream);
+    if (!err) err = t->arena.planning ? vs_norms_check(&call) : algorithm->run(&call);
+    if (!err) err = vs_train_span_end(t, VS_SPAN_NORMS, count, place->stream);
     free(layers);
     return err;
 }
@@ -66,5 +68,7 @@ int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b
                                        .context = t->on.context,
                                        .stream = t->on.stream};
     want_workspace(t, norms->workspace_bytes(&call));
-    return t->arena.planning ? 0 : norms->run(&call);
+    int err = vs_train_span_begin(t, VS_SPAN_NORMS, t->on.stream);
+    if (!err && !t->arena.planning) err = norms->run(&call);
+    return err ? err : vs_train_span_end(t, VS_SPAN_NORMS, 1, t->on.stream);
 }

@@ -9,6 +9,7 @@
 #define VS_WORKLOADS_TRAINER_PARTS_H
 
 #include "workloads/trainer.h"
+#include "workloads/trainer_shard.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,10 @@ void vs_train_give(struct vs_trainer *t, void **tensor);
 /* The unit's gradient, if it is not there yet; its padding is zero. */
 int vs_train_take_gradient(struct vs_trainer *t, size_t unit);
 void vs_train_give_gradient(struct vs_trainer *t, size_t unit);
+/* An array of some elements of the unit, their parts named; contents undefined. */
+int vs_train_take_parts(struct vs_trainer *t, size_t unit, size_t element, const char *category, const char *suffix,
+                        const struct vs_train_part *parts, size_t count, void **out);
+void vs_train_give_parts(struct vs_trainer *t, size_t unit, size_t element, const struct vs_train_part *parts, size_t count, void **array);
 /* What lives as long as the trainer: weights, states, inputs, norms. */
 int vs_train_take_all(struct vs_trainer *t);
 void vs_train_give_all(struct vs_trainer *t);
@@ -47,8 +52,9 @@ struct vs_train_pass {
     unsigned action[VS_TRAIN_MATRICES];
     bool vectors_by_sample; /* vectors: per-sample gradients and norms; else their sum */
     bool vectors_summed;    /* both */
-    bool defer;             /* norms of all linear layers in one call at the end, instead of one per block */
+    enum vs_train_timing timing; /* immediate, deferred or overlapped */
     bool release;           /* activations go as they have been used */
+    bool apply;             /* sums are complete where the pass leaves a unit: they are applied there, over ranks */
     const float *c;         /* weight of each sample's loss; NULL: 1 */
 };
 /* trainer_backward.c: the whole pass, head and embedding too. */
@@ -74,6 +80,19 @@ int vs_train_site_rows(struct vs_trainer *t, const struct vs_train_pass *p, size
                        size_t first, size_t B, size_t rows, bool *holds);
 /* Norms of everything that waits for one, in one call; gives back what need not be kept. */
 int vs_train_settle(struct vs_trainer *t);
+/* Of kept[first .. end): those that are not kept for later go; the others close up. */
+void vs_train_forget_kept(struct vs_trainer *t, size_t first, size_t end);
+/* A block of the pass is through: its norms, as the pass's timing says. */
+int vs_train_settle_block(struct vs_trainer *t, const struct vs_train_pass *p);
+/* trainer_aside.c: overlapped norms, on a stream and a context of their own; begin waits for those begun before, and gives back what they
+ * read. Where the timing is another all do nothing. */
+int vs_train_aside_open(struct vs_trainer *t); /* with the plan */
+int vs_train_aside_start(struct vs_trainer *t); /* with the memory */
+void vs_train_aside_close(struct vs_trainer *t);
+int vs_train_aside_take(struct vs_trainer *t); /* its workspace */
+void vs_train_aside_give(struct vs_trainer *t);
+int vs_train_aside_begin(struct vs_trainer *t);
+int vs_train_aside_end(struct vs_trainer *t); /* all norms are there, for the trainer's stream */
 /* Where the unit's vectors' gradients go, with their samples, tokens and stride. */
 struct vs_train_vectors {
     void *base; /* of W: the first vector of the first sample */
@@ -91,9 +110,17 @@ int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, 
 double *vs_train_n(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id);
 size_t vs_train_sites(const struct vs_trainer *t);
 
+/* trainer_profile.c: what lies between is queued on `stream`. */
+int vs_train_span_begin(struct vs_trainer *t, enum vs_train_span kind, void *stream);
+int vs_train_span_end(struct vs_trainer *t, enum vs_train_span kind, size_t count, void *stream);
+void vs_train_profile_begin(struct vs_trainer *t); /* a step */
+void vs_train_profile_close(struct vs_trainer *t);
 /* trainer_norms.c: the element type of norms.h; norms of linear layers and of embeddings, without gradients; workspace kept by the trainer. */
 enum vs_norms_dtype vs_train_norms_dtype(const struct vs_trainer *t);
-int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_kept *list, size_t count);
+struct vs_train_norm_place {
+    void *context, *stream, *workspace;
+};
+int vs_train_linear_norms(struct vs_trainer *t, const struct vs_train_norm_place *place, const struct vs_train_kept *list, size_t count);
 int vs_train_embedding_norm(struct vs_trainer *t, const struct vs_train_batch *b, size_t unit, enum vs_train_tensor id, const void *G);
 
 /* trainer_plan.c: one action for all; a table that is the head too has a way of its own. */
@@ -113,7 +140,9 @@ int vs_train_drop_activations(struct vs_trainer *t);
 int vs_train_drop_kept(struct vs_trainer *t);
 /* trainer_update.c: norms and coefficients of the samples from the squares of all sites. */
 int vs_train_coefficients(struct vs_trainer *t);
-/* The optimizer, with c[0] as the gradient's weight (NULL: 1); the gradient goes. */
+/* The optimizer, with c[0] as the gradient's weight (NULL: 1), on what this rank owns; the gradient goes. */
+int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c);
+/* The same of the sum over ranks; with several the gradient goes later. */
 int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c);
 int vs_train_update_all(struct vs_trainer *t, const float *c);
 /* Clipped gradients from what was stored and kept, and the optimizer: unit by unit. */

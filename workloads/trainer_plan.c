@@ -25,6 +25,24 @@ const char *vs_train_semantics_name(enum vs_train_semantics s)
     return names[s];
 }
 
+static const char *const timings[] = {
+#define X(name, what) #name,
+    VS_TRAIN_TIMINGS(X)
+#undef X
+};
+
+const char *vs_train_timing_name(enum vs_train_timing timing)
+{
+    return timings[timing];
+}
+
+int vs_train_timing_find(const char *name)
+{
+    for (int i = 0; i < VS_TIMING_COUNT; i++)
+        if (!strcmp(timings[i], name)) return i;
+    return -1;
+}
+
 void vs_train_plan_all(struct vs_train_plan *plan, unsigned action)
 {
     for (int i = 0; i < VS_TRAIN_MATRICES; i++) plan->action[i] = action;

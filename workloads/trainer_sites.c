@@ -20,12 +20,23 @@ double *vs_train_n(const struct vs_trainer *t, size_t unit, enum vs_train_tensor
     return (double *)t->n + (unit * SITES_PER_UNIT + id) * t->settings.model.B;
 }
 
+/* How many weights have their squares in that place. */
+static size_t weights_of(const struct vs_trainer *t, size_t unit, enum vs_train_tensor id)
+{
+    const struct vs_train_unit *u = vs_train_unit_of(&t->layout, unit);
+    size_t vectors = 0;
+    for (int i = VS_TRAIN_MATRICES; i < VS_TRAIN_TENSORS_COUNT; i++) vectors += u->tensor[i].rows > 0;
+    return id == VS_TRAIN_MATRICES ? vectors : 1;
+}
+
 int vs_train_square(struct vs_trainer *t, size_t unit, enum vs_train_tensor id, const void *store, size_t B, size_t count, size_t stride)
 {
     size_t bytes = t->device->train->square_sum_workspace_bytes(&t->on, B, count);
     void *workspace = NULL;
     int err = vs_train_take(t, bytes, &workspace, "workspace/norm_samples.sums");
+    if (!err) err = vs_train_span_begin(t, VS_SPAN_NORMS, t->on.stream);
     if (!err) err = VS_TRAIN_RUN(t, square_sum(&t->on, store, B, count, stride, false, vs_train_n(t, unit, id), workspace));
+    if (!err) err = vs_train_span_end(t, VS_SPAN_NORMS, weights_of(t, unit, id), t->on.stream);
     vs_train_give(t, &workspace);
     return err;
 }
@@ -127,21 +138,37 @@ int vs_train_site(struct vs_trainer *t, const struct vs_train_pass *p, size_t un
     return 0;
 }
 
-int vs_train_settle(struct vs_trainer *t)
+void vs_train_forget_kept(struct vs_trainer *t, size_t first, size_t end)
 {
-    size_t kept = t->settled;
-    int err = 0;
-    if (t->kept_count > t->settled) err = vs_train_linear_norms(t, t->kept + t->settled, t->kept_count - t->settled);
-    for (size_t i = t->settled; i < t->kept_count; i++) {
-        if (t->kept[i].action & VS_DO_KEEP) {
+    size_t kept = first;
+    for (size_t i = first; i < t->kept_count; i++) {
+        if (i >= end || t->kept[i].action & VS_DO_KEEP) {
             t->kept[kept++] = t->kept[i];
             continue;
         }
         vs_train_give(t, &t->kept[i].G);
         if (t->kept[i].owns_A) vs_train_give(t, &t->kept[i].A);
     }
-    t->kept_count = t->settled = kept;
+    t->kept_count = kept;
+}
+
+int vs_train_settle(struct vs_trainer *t)
+{
+    const struct vs_train_norm_place here = {t->on.context, t->on.stream, t->norm_workspace};
+    int err = 0;
+    if (t->kept_count > t->settled) err = vs_train_linear_norms(t, &here, t->kept + t->settled, t->kept_count - t->settled);
+    vs_train_forget_kept(t, t->settled, t->kept_count);
+    t->settled = t->kept_count;
     return err;
+}
+
+int vs_train_settle_block(struct vs_trainer *t, const struct vs_train_pass *p)
+{
+    switch (p->timing) {
+    case VS_TIMING_deferred: return 0;
+    case VS_TIMING_overlapped: return vs_train_aside_begin(t);
+    default: return vs_train_settle(t);
+    }
 }
 
 /* ---- vectors ---- */

@@ -33,7 +33,9 @@ static int forward(struct vs_trainer *t, const struct vs_train_batch *b)
 static int backward(struct vs_trainer *t, const struct vs_train_pass *p)
 {
     begin(t, "backward");
-    int err = vs_train_backward(t, p);
+    int err = vs_train_span_begin(t, VS_SPAN_FIRST_BACKWARD, t->on.stream);
+    if (!err) err = vs_train_backward(t, p);
+    if (!err) err = vs_train_span_end(t, VS_SPAN_FIRST_BACKWARD, 1, t->on.stream);
     end(t);
     return err;
 }
@@ -44,6 +46,11 @@ static struct vs_train_pass summing(const struct vs_train_batch *b, const float 
     struct vs_train_pass p = {.batch = b, .release = true, .c = c};
     for (int i = 0; i < VS_TRAIN_MATRICES; i++) p.action[i] = VS_DO_GRADIENT;
     return p;
+}
+
+static enum vs_train_timing timing(const struct vs_trainer *t, enum vs_train_timing usual)
+{
+    return t->settings.timing == VS_TIMING_usual ? usual : t->settings.timing;
 }
 
 static int no_squares(struct vs_trainer *t, size_t B)
@@ -91,7 +98,9 @@ static int once(struct vs_trainer *t, const struct vs_train_pass *p)
 static int clip(struct vs_trainer *t)
 {
     begin(t, "norms");
-    int err = vs_train_coefficients(t);
+    int err = vs_train_span_begin(t, VS_SPAN_COEFFICIENTS, t->on.stream);
+    if (!err) err = vs_train_coefficients(t);
+    if (!err) err = vs_train_span_end(t, VS_SPAN_COEFFICIENTS, 1, t->on.stream);
     end(t);
     return err;
 }
@@ -99,6 +108,7 @@ static int clip(struct vs_trainer *t)
 static int step_plain(struct vs_trainer *t)
 {
     struct vs_train_pass p = summing(&t->batch, NULL);
+    p.apply = t->shard;
     int err = once(t, &p);
     return err ? err : optimize(t, apply_plain);
 }
@@ -117,7 +127,8 @@ static int step_one_pass(struct vs_trainer *t)
 /* explicit and book-keeping, and every mix of them: the plan says what is stored and what is kept. */
 static int step_one_backward(struct vs_trainer *t)
 {
-    struct vs_train_pass p = {.batch = &t->batch, .vectors_by_sample = true, .release = true, .defer = true};
+    struct vs_train_pass p = {.batch = &t->batch, .vectors_by_sample = true, .release = true};
+    p.timing = timing(t, VS_TIMING_deferred);
     memcpy(p.action, t->plan.action, sizeof p.action);
     int err = no_squares(t, t->batch.B);
     if (!err) err = once(t, &p);
@@ -137,6 +148,8 @@ static int step_two_pass(struct vs_trainer *t)
 {
     struct vs_train_pass norms = {.batch = &t->batch, .vectors_by_sample = true}, sums = summing(&t->batch, t->c);
     memcpy(norms.action, t->plan.action, sizeof norms.action);
+    norms.timing = timing(t, VS_TIMING_immediate);
+    sums.apply = t->shard;
     int err = no_squares(t, t->batch.B);
     if (!err) err = once(t, &norms);
     forget_stores(t);
@@ -149,6 +162,7 @@ static int step_two_pass(struct vs_trainer *t)
 static int step_norms_only(struct vs_trainer *t)
 {
     struct vs_train_pass p = {.batch = &t->batch, .vectors_by_sample = true, .vectors_summed = true, .release = true};
+    p.timing = VS_TIMING_immediate; /* activations go block by block */
     memcpy(p.action, t->plan.action, sizeof p.action);
     int err = no_squares(t, t->batch.B);
     if (!err) err = once(t, &p);
@@ -240,7 +254,9 @@ int vs_trainer_step(struct vs_trainer *t)
                                                          [VS_TRAIN_norms_only] = step_norms_only};
     t->step++;
     begin(t, "iteration");
-    int err = steps[t->plan.semantics](t);
+    vs_shard_begin(t);
+    vs_train_profile_begin(t);
+    int err = vs_shard_end(t, steps[t->plan.semantics](t));
     vs_train_clean(t);
     end(t);
     if (!err)

@@ -23,22 +23,23 @@ int vs_train_coefficients(struct vs_trainer *t)
     return VS_TRAIN_RUN(t, clip(&t->on, &p));
 }
 
-int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c)
+static int apply_part(struct vs_trainer *t, size_t unit, const struct vs_train_part *part, const float *c)
 {
     const struct vs_train_settings *s = &t->settings;
-    struct vs_train_weights *w = &t->unit[unit];
+    const struct vs_train_weights *w = &t->unit[unit];
+    size_t W = vs_train_W(t), ranks = s->ranks ? s->ranks->world : 1;
     bool noisy = t->plan.semantics != VS_TRAIN_non_private && t->plan.semantics != VS_TRAIN_norms_only;
     struct vs_train_update p = {.optimizer = s->optimizer,
-                                .count = vs_train_unit_of(&t->layout, unit)->count,
-                                .first = vs_train_unit_first(&t->layout, unit),
-                                .weight = w->weight,
-                                .gradient = w->gradient,
-                                .m = w->m,
-                                .v = w->v,
-                                .working = w->working,
+                                .count = part->count,
+                                .first = part->key,
+                                .weight = vs_train_at(w->weight, part->at, W),
+                                .gradient = vs_train_at(w->gradient, part->first, W),
+                                .m = vs_train_at(w->m, part->at, W),
+                                .v = vs_train_at(w->v, part->at, W),
+                                .working = vs_train_at(w->working, part->at, vs_train_E(t)),
                                 .c = c,
                                 .noise = noisy ? s->noise * s->bound : 0,
-                                .scale = 1.0 / (double)s->model.B,
+                                .scale = 1.0 / (double)(s->model.B * ranks),
                                 .rate = s->rate,
                                 .beta1 = 0.9,
                                 .beta2 = 0.999,
@@ -47,17 +48,31 @@ int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c)
                                 .seed = s->seed,
                                 .step = t->step,
                                 .write_back = t->observe != NULL};
-    int err = VS_TRAIN_RUN(t, update(&t->on, &p));
+    return part->count ? VS_TRAIN_RUN(t, update(&t->on, &p)) : 0;
+}
+
+int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c)
+{
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    size_t count = vs_train_own(t, unit, own);
+    int err = 0;
+    for (size_t i = 0; !err && i < count; i++) err = apply_part(t, unit, &own[i], c);
     if (!err && t->observe && !t->arena.planning) err = t->observe(t->observer, t, unit);
     vs_train_give_gradient(t, unit);
     return err;
 }
 
+int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c)
+{
+    return t->shard ? vs_shard_update(t, unit, c) : vs_train_apply(t, unit, c);
+}
+
 int vs_train_update_all(struct vs_trainer *t, const float *c)
 {
-    int err = 0;
-    for (size_t u = 0; !err && u < t->layout.units; u++) err = vs_train_update_unit(t, u, c);
-    return err;
+    int err = vs_shard_flush(t);
+    for (size_t u = 0; !err && u < t->layout.units; u++)
+        if (t->unit[u].gradient) err = vs_train_update_unit(t, u, c); /* else it was applied in the pass */
+    return err ? err : vs_shard_flush(t);
 }
 
 /* gradient (+)= sum_b c_b G_b^T A_b: G is weighted where it lies. */
@@ -109,5 +124,5 @@ int vs_train_finish(struct vs_trainer *t)
     int err = vs_train_drop_kept(t);
     for (size_t u = t->layout.units; !err && u-- > 0;) err = finish_unit(t, u);
     t->kept_count = t->settled = 0;
-    return err;
+    return err ? err : vs_shard_flush(t);
 }

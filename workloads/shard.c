@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shard.c: the schedules of all ranks, held against each other before any rank follows its own.
+ */
+#include "workloads/shard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "workloads/team.h"
+#include "workloads/trainer.h"
+
+static int differ(const struct vs_shard_op *a, const struct vs_shard_op *b)
+{
+    return a->kind != b->kind || a->unit != b->unit || a->bytes != b->bytes;
+}
+
+static int same_counts(struct vs_team *team, size_t mine, char *why, size_t bytes)
+{
+    size_t world = (size_t)vs_team_world(team), *counts = calloc(world, sizeof *counts);
+    int err = counts ? vs_team_gather(team, &mine, sizeof mine, counts) : -ENOMEM;
+    for (size_t r = 1; !err && r < world; r++) {
+        if (counts[r] == counts[0]) continue;
+        snprintf(why, bytes, "a step has %zu collectives on rank %zu, %zu on rank 0", counts[r], r, counts[0]);
+        err = -EPROTO;
+    }
+    free(counts);
+    return err;
+}
+
+int vs_shard_agree(const struct vs_trainer *t, char *why, size_t bytes)
+{
+    size_t count, world = t->settings.ranks->world;
+    const struct vs_shard_op *mine = vs_shard_schedule(t, &count);
+    struct vs_team *team = t->settings.ranks->team;
+    *why = 0;
+    int err = team ? same_counts(team, count, why, bytes) : 0;
+    if (err || !team || !count) return err;
+    struct vs_shard_op *all = calloc(world * count, sizeof *all);
+    err = all ? vs_team_gather(team, mine, count * sizeof *mine, all) : -ENOMEM;
+    for (size_t i = 0; !err && i < world * count; i++) {
+        const struct vs_shard_op *theirs = &all[i], *first = &all[i % count];
+        if (!differ(theirs, first)) continue;
+        snprintf(why, bytes, "collective %zu of a step is %.39s of %zu bytes on rank %zu, %.39s of %zu bytes on rank 0", i % count + 1,
+                 theirs->what, theirs->bytes, i / count, first->what, first->bytes);
+        err = -EPROTO;
+    }
+    free(all);
+    return err;
+}

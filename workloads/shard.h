@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shard.h: a trainer's weights over ranks. Each rank has its own samples, and of each unit (embedding, blocks, head) one equal part of
+ * the matrices and one of the vectors: their weights, optimizer states and, reduced, gradients. Whole units are gathered for as long as
+ * a pass needs them, the next one ahead; their gradients are summed over ranks, scattered, and applied part by part. Per-sample norms
+ * need nobody else: no collective touches them.
+ *
+ * Schedule: a step's collectives are one list, made while the step is rehearsed (trainer.h) and the same on every rank, which
+ * vs_shard_agree checks before the first step; a step that would leave it ends with -EPROTO before it asks anyone anything.
+ *     gather  matrices as the products read them, vectors of W; one communicator, one stream
+ *     reduce  sums of W in rank order or as NCCL makes them, with the clip coefficient of a single sample folded in; another
+ *             communicator, another stream
+ *
+ * Noise and first weights are keyed by a weight's place in the model, so that they do not depend on how many ranks there are.
+ * Ownership: ranks, communicators and the team are the caller's and outlive the trainer. Threading: the trainer's.
+ */
+#ifndef VS_WORKLOADS_SHARD_H
+#define VS_WORKLOADS_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vs_team;
+struct vs_trainer;
+
+struct vs_shard_ranks {
+    size_t rank, world;
+    void *gather, *reduce; /* communicators of device->comm; NULL until the trainer is opened */
+    struct vs_team *team;  /* told of every collective; NULL: nobody */
+    size_t left_out;       /* drill: the collective of a step with this number, from 1 on, is not made; 0: all are */
+};
+
+enum vs_shard_kind { VS_SHARD_GATHER, VS_SHARD_REDUCE };
+
+/* One collective of the step. */
+struct vs_shard_op {
+    enum vs_shard_kind kind;
+    size_t unit, bytes; /* bytes: of the whole unit, as it is sent */
+    char what[40];      /* "all_gather block03" */
+};
+
+/* The step's collectives, in order; *count of them. Valid until the trainer closes. */
+const struct vs_shard_op *vs_shard_schedule(const struct vs_trainer *t, size_t *count);
+/* Compares the schedule with all ranks' (team.h): 0, or -EPROTO with one line that says where they part. */
+int vs_shard_agree(const struct vs_trainer *t, char *why, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
