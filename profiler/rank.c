@@ -40,7 +40,7 @@ struct vs_rank vs_rank_read(void)
             continue;
         r.local_rank = number(launchers[i].local_rank);
         r.world_size = number(launchers[i].world_size);
-        r.launcher = launchers[i].launcher;
+        r.launcher = !i && getenv("VRAMSCOPE_LAUNCHER") ? "vramscope" : launchers[i].launcher; /* ours speaks as torchrun does */
         break;
     }
     return r;

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "workloads/launch.h"
 
@@ -14,7 +16,12 @@ enum { GRACE_MS = 10000 }; /* for ranks to end by themselves once one has failed
 
 bool vs_ranks_launch(const struct vs_ranks_options *o, char *const argv[], int *status)
 {
-    if (!o->nproc || vs_launched()) return false;
+    if (!o->nproc || (getenv("RANK") && getenv("VRAMSCOPE_LAUNCHER"))) return false;
+    if (getenv("RANK")) {
+        fprintf(stderr, "ranks: RANK is set, so a launcher has started this rank already: leave out --nproc\n");
+        *status = 2;
+        return true;
+    }
     *status = vs_launch((int)o->nproc, (int)o->port, GRACE_MS, argv);
     return true;
 }
@@ -23,6 +30,7 @@ bool vs_ranks_launch(const struct vs_ranks_options *o, char *const argv[], int *
 static void stop(void *state)
 {
     struct vs_ranks *r = state;
+    alarm(GRACE_MS / 1000 * 2); /* whoever cannot come back even so is ended */
     r->device->comm->abort(__atomic_load_n(&r->shard.gather, __ATOMIC_ACQUIRE));
     r->device->comm->abort(__atomic_load_n(&r->shard.reduce, __ATOMIC_ACQUIRE));
 }
@@ -30,13 +38,11 @@ static void stop(void *state)
 static int connect(struct vs_ranks *r, const char *name, void **comm)
 {
     struct vs_comm_id id;
-    void *opened = NULL;
     int err = r->shard.rank == 0 ? r->device->comm->make_id(&id) : 0;
     if (err) memset(&id, 0, sizeof id); /* the others wait for one, and will be told */
     int shared = vs_team_share(r->team, &id, sizeof id);
     if (!err) err = shared;
-    if (!err) err = r->device->comm->open(&id, (int)r->shard.rank, (int)r->shard.world, name, &opened);
-    __atomic_store_n(comm, opened, __ATOMIC_RELEASE);
+    if (!err) err = r->device->comm->open(&id, (int)r->shard.rank, (int)r->shard.world, name, comm);
     if (err) fprintf(stderr, "rank %zu: communicator %s: %s\n", r->shard.rank, name, r->device->comm->last_error());
     return err;
 }

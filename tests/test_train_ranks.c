@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_train_ranks.c: `train --shard` as a user sees it: recorded, launched in every way, and with a rank that is killed, held up, runs
+ * out of memory or was started wrongly. On the CPU; it judges no time but that nothing hangs.
+ */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "experiment_case.h"
+
+Suite *make_train_ranks_suite(void);
+
+enum { RANKS = 3, PATIENCE = 40 }; /* seconds until something is taken for a hang */
+
+struct rank {
+    pid_t pid;
+    int status; /* as waitpid gives it */
+    char out[32], text[32768];
+};
+static struct rank ranks[RANKS];
+static char port[16];
+
+static void real_workload(void)
+{
+    cli_folder();
+    unsetenv("VRAMSCOPE_WORKLOAD");
+    snprintf(port, sizeof port, "%d", 20000 + (int)(getpid() % 20000));
+}
+
+/* A rank by itself, as a launcher would start it. more: further words. */
+static void start(int rank, const char *world, const char *mode, const char *more, size_t room)
+{
+    struct rank *r = &ranks[rank];
+    snprintf(r->out, sizeof r->out, ".rank%d", rank);
+    r->pid = fork();
+    ck_assert_int_ge(r->pid, 0);
+    if (r->pid) return;
+    char number[16];
+    const struct rlimit limit = {room, room};
+    int fd = open(r->out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    snprintf(number, sizeof number, "%d", rank);
+    setenv("RANK", number, 1);
+    setenv("LOCAL_RANK", number, 1);
+    setenv("WORLD_SIZE", world, 1);
+    setenv("MASTER_ADDR", "127.0.0.1", 1);
+    setenv("MASTER_PORT", port, 1);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0 || (room && setrlimit(RLIMIT_AS, &limit))) _exit(99);
+    execl(VS_BUILD_DIR "/bin/vramscope-workload", "vramscope-workload", "train", "--shard", "--device", "cpu", "--preset", "tiny",
+          "--mode", mode, "--patience-s", "4", more ? more : "--num-iter=3", (char *)NULL);
+    _exit(99);
+}
+
+static void finish(int count)
+{
+    time_t end = time(NULL) + PATIENCE;
+    for (int i = 0; i < count; i++) {
+        struct rank *r = &ranks[i];
+        const struct timespec pause = {0, 20000000};
+        int done;
+        while (!(done = waitpid(r->pid, &r->status, WNOHANG)) && time(NULL) < end) nanosleep(&pause, NULL);
+        if (!done) {
+            for (int k = i; k < count; k++) kill(ranks[k].pid, SIGKILL);
+            cli_read(r->out, r->text, sizeof r->text);
+            ck_abort_msg("rank %d hangs: %s", i, r->text);
+        }
+        cli_read(r->out, r->text, sizeof r->text);
+    }
+}
+
+static void ended(int rank, int status, const char *text)
+{
+    const struct rank *r = &ranks[rank];
+    ck_assert_msg(WIFEXITED(r->status) && WEXITSTATUS(r->status) == status, "rank %d: status %x: %s", rank, r->status, r->text);
+    ck_assert_msg(strstr(r->text, text), "rank %d did not say '%s': %s", rank, text, r->text);
+}
+
+START_TEST(test_recorded)
+{
+    static const char *const count[] = {"1", "2", "3", "4"};
+    int world = _i + 1;
+    if (experiment_no_nvtx()) return;
+    CLI("bench", "train", "--shard", "--nproc", count[_i], "--preset", "tiny", "--device", "cpu", "--mode", "ghost_bk", "--output",
+        "r.json");
+    STATUS(0);
+    HAS(got.out, "TRAIN  ghost_bk (book_keeping): tiny");
+    HAS_NOT(got.out, "!!");
+    ck_assert_int_eq(atoi(file_ask("r.json", GET("world_size"))), world);
+    ck_assert_int_eq(atoi(file_ask("r.json", "SELECT json_array_length(?1, '$.ranks')")), world);
+    ck_assert_int_eq(atoi(file_ask("r.json", GET("total_batch_size"))), 2 * world);
+    ck_assert_str_eq(file_ask("r.json", GET("arena_mismatch")), "0");
+    ck_assert_str_eq(file_ask("r.json", "SELECT MIN(value ->> 'peak_bytes') > 0 AND COUNT(DISTINCT value ->> 'pid') = COUNT(*)"
+                                        " FROM json_each(?1, '$.ranks')"), "1");
+    ck_assert_int_eq(bench_number("train.db", "SELECT COUNT(DISTINCT rank) FROM process WHERE ended = 'exit' AND world_size ="
+                                              " (SELECT COUNT(*) FROM process) AND launcher = 'vramscope'"), world);
+    ck_assert_int_eq(bench_number("train.db", "SELECT p.rank FROM experiment e JOIN process p ON p.id = e.process_id"), 0);
+    /* every rank made the same collectives on the same two communicators */
+    ck_assert_int_eq(bench_number("train.db", "SELECT COUNT(DISTINCT hash) FROM communicator"), 2);
+    ck_assert_int_gt(bench_number("train.db", "SELECT COUNT(*) FROM collective"), 0);
+    ck_assert_int_eq(bench_number("train.db", "SELECT COUNT(*) FROM (SELECT hash, sequence, op, c.bytes FROM collective c JOIN"
+                                              " communicator m ON m.id = communicator_id GROUP BY 1, 2, 3, 4"
+                                              " HAVING COUNT(*) <> (SELECT COUNT(*) FROM process))"), 0);
+    ck_assert_int_eq(bench_number("train.db", "SELECT COUNT(*) FROM balance WHERE appended IS NOT stored + lost_in_log"), 0);
+}
+END_TEST
+
+START_TEST(test_a_launcher_of_others)
+{
+    setenv("OPACUS_USE_DEFERRED_NORM", "1", 1);
+    setenv("OPACUS_PROFILE_DETAILED", "1", 1);
+    for (int i = 0; i < RANKS; i++) start(i, "3", "ghost", i ? NULL : "--results=r.json", 0);
+    finish(RANKS);
+    ended(0, 0, "3 ranks: ");
+    ck_assert_str_eq(file_ask("r.json", GET("norm_timing")), "deferred");
+    for (int i = 0; i < RANKS; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "[Profile] Rank %d norms: ", i);
+        ended(i, 0, line);
+        if (i) HAS_NOT(ranks[i].text, "3 ranks: "); /* one speaks for all */
+    }
+}
+END_TEST
+
+START_TEST(test_a_rank_is_killed)
+{
+    char pid[16], sql[160];
+    const struct timespec pause = {1, 0};
+    if (experiment_no_nvtx()) return;
+    pid_t tool = cli_start((const char *const[]){"run", "-o", "k.db", "--", VS_BUILD_DIR "/bin/vramscope-workload", "train", "--shard",
+                                                 "--nproc", "3", "--device", "cpu", "--preset", "tiny", "--mode", "flash", "--num-iter",
+                                                 "100000", "--patience-s", "20", NULL});
+    FILE *f = NULL;
+    for (int i = 0; i < PATIENCE && !f; i++) { /* a rank that is in its steps */
+        nanosleep(&pause, NULL);
+        f = popen("for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd 2>/dev/null)\" = \"$PWD\" ] &&"
+                  " tr '\\0' '\\n' < $p/environ 2>/dev/null | grep -qx RANK=1 && basename $p; done", "r");
+        ck_assert_ptr_nonnull(f);
+        if (fgets(pid, sizeof pid, f)) break;
+        pclose(f);
+        f = NULL;
+    }
+    ck_assert_ptr_nonnull(f);
+    pclose(f);
+    nanosleep(&pause, NULL);
+    ck_assert_int_eq(kill(atoi(pid), SIGKILL), 0);
+    cli_wait(tool);
+    ck_assert_int_ne(got.status, 0);
+    HAS(got.err, "rank 1 was ended by signal 9");
+    HAS(got.err, "rank 0: the job ends: rank 1 is gone");
+    HAS(got.err, "rank 2: the job ends: rank 1 is gone");
+    snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM process WHERE pid = %d AND rank = 1 AND ended = 'killed'", atoi(pid));
+    ck_assert_int_eq(bench_number("k.db", sql), 1);
+    ck_assert_int_eq(bench_number("k.db", "SELECT COUNT(*) FROM process WHERE rank <> 1 AND ended = 'exit' AND exit_status = 1"), 2);
+    ck_assert_int_gt(bench_number("k.db", "SELECT MIN(n) FROM (SELECT COUNT(*) AS n FROM collective GROUP BY process_id)"), 0);
+}
+END_TEST
+
+START_TEST(test_a_rank_is_held_up)
+{
+    for (int i = 0; i < RANKS; i++) start(i, "3", "ghost_bk", "--num-iter=100000", 0);
+    const struct timespec pause = {2, 0};
+    nanosleep(&pause, NULL);
+    ck_assert_int_eq(kill(ranks[2].pid, SIGSTOP), 0);
+    finish(2);
+    kill(ranks[2].pid, SIGKILL);
+    ended(0, 1, "rank 0: the job ends: rank ");
+    ended(0, 1, "within 4.0 s");
+    ended(1, 1, "rank 1:   rank 2: last completed step "); /* where it stands still */
+    ended(1, 1, "ended with the job");
+    waitpid(ranks[2].pid, &ranks[2].status, 0);
+}
+END_TEST
+
+START_TEST(test_a_rank_has_no_memory)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    for (int i = 0; i < RANKS; i++) start(i, "3", "vanilla", "--extra-mb=3000", i == 1 ? (size_t)2 << 30 : 0);
+    finish(RANKS);
+    ended(1, 1, "rank 1: ");
+    ended(1, 1, "annot allocate memory");
+    ended(0, 1, "rank 1 failed: ");
+    ended(2, 1, "rank 1 failed: ");
+#endif
+}
+END_TEST
+
+START_TEST(test_started_wrongly)
+{
+    start(0, "2", "ghost", NULL, 0);
+    start(1, "3", "ghost", NULL, 0);
+    finish(2);
+    ended(0, 1, "rank 1 says 3 ranks");
+    ended(1, 1, "rank 1 says 3 ranks");
+    start(0, "2", "ghost", NULL, 0);
+    start(1, "2", "flash", NULL, 0);
+    finish(2);
+    ended(0, 1, "mode=");
+    ended(1, 1, "mode=");
+    start(0, "2", "ghost", "--seed=8", 0);
+    start(1, "2", "ghost", "--seed=9", 0);
+    finish(2);
+    ended(0, 1, "seed=");
+}
+END_TEST
+
+START_TEST(test_refusals)
+{
+    CLI("bench", "train", "--shard", "--device", "cpu", "--norm-every", "2");
+    STATUS(2);
+    HAS(got.err, "breaks per-sample clipping");
+    CLI("bench", "train", "--nproc", "2", "--device", "cpu");
+    STATUS(2);
+    HAS(got.err, "with --shard");
+    CLI("bench", "train", "--shard", "--norm-timing", "later", "--device", "cpu");
+    STATUS(2);
+    HAS(got.err, "immediate deferred overlapped");
+    setenv("RANK", "0", 1);
+    setenv("WORLD_SIZE", "1", 1);
+    CLI("bench", "train", "--shard", "--nproc", "2", "--device", "cpu");
+    STATUS(2);
+    HAS(got.err, "leave out --nproc");
+}
+END_TEST
+
+Suite *make_train_ranks_suite(void)
+{
+    Suite *s = suite_create("train_ranks");
+    TCase *c = tcase_create("train_ranks");
+    tcase_set_timeout(c, 90);
+    tcase_add_checked_fixture(c, real_workload, cli_clean);
+    tcase_add_loop_test(c, test_recorded, 0, 4);
+    tcase_add_test(c, test_a_launcher_of_others);
+    tcase_add_test(c, test_a_rank_is_killed);
+    tcase_add_test(c, test_a_rank_is_held_up);
+    tcase_add_test(c, test_a_rank_has_no_memory);
+    tcase_add_test(c, test_started_wrongly);
+    tcase_add_test(c, test_refusals);
+    suite_add_tcase(s, c);
+    return s;
+}
