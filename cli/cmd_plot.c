@@ -137,8 +137,9 @@ const struct vs_command vs_command_plot = {
     .operands = "DB [DB ...] [-o DIR] | --input-dir DIR [-o DIR]",
     .summary = "Draw the charts of a recording, or compare several, as PNG and SVG",
     .about = "DB is a database or a log folder. Of one: its memory over time and at its peak, and where it has several\n"
-             "ranks their peaks side by side. Of several: only memory_breakdown_comparison, their peaks side by side, in\n"
-             "the order given; of each run the device with the highest peak. With --input-dir: the figures and summary.txt of\n"
+             "ranks their peaks side by side and what each did over time (rank_timeline). Of several: only\n"
+             "memory_breakdown_comparison, their peaks side by side, in the order given; of each run the device with the\n"
+             "highest peak. With --input-dir: the figures and summary.txt of\n"
              "the *_result.json in the folder of a suite's run. The names of the files written are printed.",
     .example = "vramscope plot run.db -o charts\n  vramscope plot before.db after.db -o charts\n"
                "  vramscope plot --input-dir suite/run_20260101_120000",

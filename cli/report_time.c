@@ -2,6 +2,7 @@
  *
  * report_time.c: where GPU and host time went. Must never present a sum over ranks as elapsed time without saying so.
  */
+#include "across.h"
 #include "human.h"
 #include "sheet.h"
 
@@ -83,4 +84,5 @@ void vs_report_collectives(struct vs_sheet *s)
         vs_sheet_line(s, "  %s %s %s %s%s", vs_column_text(q, 0, "", 26, op), vs_column_count(q, 1, -9, calls),
                       vs_column_bytes(q, 2, -10, bytes), vs_column_time(q, 3, -14, time), more);
     }
+    if (n) vs_across_brief(s);
 }

@@ -71,7 +71,10 @@ void vs_report_cost(struct vs_sheet *s);
     X(iteration, "peak by category and growth of every iteration, and a leak verdict") \
     X(rank, "ranks and devices side by side, and how even they are")                \
     X(category, "what live memory was at the peak of every device")                    \
-    X(line, "which lines of Python live memory at the peak came from (run --python-lines)")
+    X(line, "which lines of Python live memory at the peak came from (run --python-lines)") \
+    X(collective, "collectives of all ranks by operation and size: start skew, time, bandwidth; those not complete first") \
+    X(overlap, "how much of communication each rank and step hid behind compute (run --trace kernels)") \
+    X(straggler, "which rank the others wait for in collectives, and how long")
 #define X(name, help) void vs_report_by_##name(struct vs_sheet *s);
 VS_REPORT_TABLES(X)
 #undef X

@@ -17,6 +17,7 @@
 #include "folders.h"
 #include "liveness.h"
 #include "log_reader.h"
+#include "match.h"
 #include "run_end.h"
 
 struct known { /* a process with a row */
@@ -224,6 +225,7 @@ static int fill(struct vs_ingest *in, const char *run_folder, bool finishing, st
     }
     if (!err && finishing) vs_run_end_apply(in->store, run_folder);
     VS_PUT(in->store, VS_ST_META, vs_text("complete"), vs_text(complete && finishing ? "1" : "0"));
+    if (!err && finishing) err = vs_match_ranks(in->store);
     if (!err && finishing) err = vs_store_index(in->store);
     if (!err) err = vs_store_commit(in->store);
     vs_folders_free(&found);

@@ -540,6 +540,74 @@ CREATE TABLE range_total (       -- sums over ranges of one name, and the GPU wo
   gpu_span_ns INTEGER            -- GPU-projected: first begin to last end of work launched in it or nested, summed over its instances
 );
 
+-- Of runs with collectives, at the end of each ingest. "Communication" is a kernel of NCCL (nccl...Kernel...), "compute" any other;
+-- copies are neither.
+
+CREATE TABLE process_clock (     -- one clock for all processes
+  process_id INTEGER PRIMARY KEY,
+  offset_ns  INTEGER NOT NULL,   -- added to its times: CLOCK_MONOTONIC of the first process's host
+  basis      TEXT NOT NULL       -- host: the same clock | calendar: another host, brought over by CLOCK_REALTIME of both, and no better
+);
+
+CREATE TABLE collective_match (  -- one collective on all ranks of its communicator. Times are on the one clock
+  id             INTEGER PRIMARY KEY,
+  team           INTEGER NOT NULL, -- a communicator with all its ranks; the same hash used again later is another one
+  hash           INTEGER NOT NULL, -- communicator.hash; communicators without one cannot be matched
+  name           TEXT,
+  sequence       INTEGER NOT NULL,
+  op             TEXT NOT NULL,  -- the first rank's, as dtype and bytes
+  dtype          TEXT,
+  bytes          INTEGER,        -- as passed
+  ranks_expected INTEGER,        -- of the communicator
+  ranks_recorded INTEGER NOT NULL,
+  ranks_seen     INTEGER NOT NULL, -- that made this call
+  missing        TEXT,           -- recorded ranks that never made it: 1,4-7. NULL: none
+  unfinished     TEXT,           -- ranks whose call never returned
+  unreported     TEXT,           -- ranks that died before the GPU reported its kernel, if it ran
+  differs        INTEGER NOT NULL, -- 1: op or bytes are not the same on all ranks
+  times          TEXT NOT NULL,  -- kernel: of NCCL's kernels, on every rank | call: of calls that return when all is done (ranks on
+                                 -- the CPU) | enqueue: of calls that only hand the work to the GPU
+  first_start_ns INTEGER NOT NULL,
+  last_start_ns  INTEGER NOT NULL,
+  end_ns         INTEGER,        -- of the last rank; NULL: missing or unfinished somewhere
+  skew_ns        INTEGER NOT NULL, -- last_start_ns - first_start_ns
+  duration_ns    INTEGER,        -- end_ns - last_start_ns
+  last_rank      INTEGER,        -- that came last; NULL: only one rank
+  last_process_id INTEGER,
+  late_ns        INTEGER,        -- it came this long after the median of the others
+  alg_gbps       REAL,           -- 10^9 bytes per second: bytes of all ranks' data (all_gather, reduce_scatter, all_to_all, gather,
+                                 -- scatter: bytes x ranks) by duration_ns. NULL: times are of enqueue, or duration_ns is not known
+  bus_gbps       REAL,           -- the same x NCCL's factor: all_reduce 2(n-1)/n; those above (n-1)/n; broadcast, reduce 1
+  grouped        INTEGER NOT NULL -- collectives of one ncclGroupStart..End on it: they share kernels, and the bandwidth is of all
+);
+
+CREATE TABLE step_overlap_data ( -- what a GPU did in each iteration; an iteration begins with the first kernel launched in it
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  iteration  INTEGER,            -- as in phase; NULL: the whole recording
+  begin_ns   INTEGER NOT NULL,   -- of the process's own clock
+  end_ns     INTEGER NOT NULL,
+  compute_ns INTEGER NOT NULL,   -- only compute
+  communication_ns INTEGER NOT NULL, -- only communication
+  both_ns    INTEGER NOT NULL,
+  idle_ns    INTEGER NOT NULL,   -- neither: the four add up to end_ns - begin_ns
+  compute_kernels       INTEGER NOT NULL,
+  communication_kernels INTEGER NOT NULL,
+  first_kernel INTEGER,          -- least and largest kernel.id of those that began in it
+  last_kernel  INTEGER
+);
+
+CREATE TABLE rank_activity (     -- the same over time, in buckets of one width; without any work there is no row
+  process_id INTEGER NOT NULL,
+  device     INTEGER NOT NULL,   -- -1: no kernels were recorded, communication is the time inside collectives of ranks on the CPU
+  ts_ns      INTEGER NOT NULL,
+  width_ns   INTEGER NOT NULL,
+  compute_ns INTEGER NOT NULL,
+  communication_ns INTEGER NOT NULL,
+  both_ns    INTEGER NOT NULL,
+  PRIMARY KEY (process_id, device, ts_ns)
+) WITHOUT ROWID;
+
 CREATE TABLE ingest_state (      -- where the next ingest goes on
   process_id INTEGER NOT NULL,
   key        TEXT NOT NULL,
@@ -664,6 +732,38 @@ CREATE VIEW collective_summary AS
          SUM(c.end_ns - c.begin_ns) AS host_ns, SUM(c.result IS NOT NULL AND c.result NOT IN (0, 7)) AS failed,
          SUM(c.end_ns IS NULL) AS unfinished
     FROM collective c JOIN process p ON p.id = c.process_id GROUP BY c.process_id, c.op, c.dtype;
+
+CREATE VIEW collective_by_size AS -- per op and size: medians over its collectives that are whole
+  WITH o AS (SELECT op, bytes, skew_ns, duration_ns, bus_gbps, grouped, COUNT(skew_ns) OVER s AS skews, ROW_NUMBER() OVER (s ORDER BY skew_ns) AS skew_at,
+                    COUNT(duration_ns) OVER s AS durations, ROW_NUMBER() OVER (s ORDER BY duration_ns IS NULL, duration_ns) AS duration_at,
+                    COUNT(bus_gbps) OVER s AS rates, ROW_NUMBER() OVER (s ORDER BY bus_gbps IS NULL, bus_gbps) AS rate_at
+               FROM collective_match WINDOW s AS (PARTITION BY op, bytes))
+  SELECT op, bytes, COUNT(*) AS calls, SUM(duration_ns IS NULL) AS incomplete,
+         MAX(CASE WHEN skew_at = (skews + 1) / 2 THEN skew_ns END) AS median_skew_ns, MAX(skew_ns) AS max_skew_ns,
+         MAX(CASE WHEN duration_at = (durations + 1) / 2 THEN duration_ns END) AS median_duration_ns,
+         MAX(duration_ns) AS max_duration_ns, SUM(duration_ns / grouped) AS duration_ns,
+         MAX(CASE WHEN rate_at = (rates + 1) / 2 THEN bus_gbps END) AS median_bus_gbps
+    FROM o GROUP BY op, bytes;
+
+CREATE VIEW step_overlap AS
+  SELECT d.process_id, p.rank, d.device, d.iteration, d.begin_ns, d.end_ns,
+         d.compute_ns + d.both_ns AS compute_ns, d.communication_ns + d.both_ns AS communication_ns, -- each with what ran beside it
+         d.both_ns AS hidden_ns, d.communication_ns AS exposed_ns, d.idle_ns,
+         100.0 * d.both_ns / NULLIF(d.communication_ns + d.both_ns, 0) AS hidden_percent
+    FROM step_overlap_data d JOIN process p ON p.id = d.process_id;
+
+CREATE VIEW straggler AS         -- per rank: how often the others waited for it, and how long
+  WITH s AS (SELECT process_id, iteration, end_ns - begin_ns AS ns FROM step_overlap_data WHERE iteration IS NOT NULL
+             UNION ALL SELECT process_id, iteration, MAX(end_ns) - MIN(begin_ns) FROM phase WHERE iteration IS NOT NULL
+              AND process_id NOT IN (SELECT process_id FROM step_overlap_data WHERE iteration IS NOT NULL) GROUP BY 1, 2),
+       m AS (SELECT process_id, ns, COUNT(*) OVER (PARTITION BY process_id) AS n,
+                    ROW_NUMBER() OVER (PARTITION BY process_id ORDER BY ns) AS at FROM s)
+  SELECT c.process_id, p.rank, c.collectives, COALESCE(l.last, 0) AS last, COALESCE(l.late_ns, 0) AS late_ns,
+         l.max_late_ns, (SELECT MAX(ns) FROM m WHERE m.process_id = c.process_id AND at = (n + 1) / 2) AS median_step_ns
+    FROM (SELECT process_id, COUNT(*) AS collectives FROM collective WHERE sequence IS NOT NULL GROUP BY process_id) c
+    JOIN process p ON p.id = c.process_id
+    LEFT JOIN (SELECT last_process_id, COUNT(*) AS last, SUM(late_ns) AS late_ns, MAX(late_ns) AS max_late_ns
+                 FROM collective_match WHERE skew_ns > 0 GROUP BY last_process_id) l ON l.last_process_id = c.process_id;
 
 CREATE VIEW allocation_line AS   -- of each allocation with a stack: the innermost frame that is not library code, else the innermost one
   SELECT a.id AS allocation_id, f.file AS file, f.function AS function, f.line AS line

@@ -63,6 +63,8 @@ struct sqlite3;
     X(TIMELINE, "OR REPLACE INTO timeline", 8)                                                                         \
     X(KERNEL_TOTAL, "INTO kernel_total", 8)                                                                            \
     X(RANGE_TOTAL, "INTO range_total", 7)                                                                              \
+    X(STEP_OVERLAP, "INTO step_overlap_data", 13)                                                                      \
+    X(RANK_ACTIVITY, "INTO rank_activity", 7)                                                                          \
     X(STATE, "OR REPLACE INTO ingest_state", 3)                                                                        \
     X(META, "OR REPLACE INTO meta", 2)
 

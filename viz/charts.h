@@ -25,6 +25,8 @@ int vs_ranks_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_
 /* Runs side by side, each by its highest device; `names` says which is which. */
 int vs_runs_write(struct sqlite3 *const *dbs, const char *const *names, int count, const char *dir, int *unshown,
                   struct vs_error *e);
+/* Ranks over time, for ranks.gp. -ENOMSG: there is only one with collectives. */
+int vs_rank_timeline_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);
 int vs_norms_time_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e);   /* for norms.gp */
 int vs_norms_memory_write(struct sqlite3 *db, const char *dir, int *unshown, struct vs_error *e); /* for norms.gp */
 

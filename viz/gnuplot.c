@@ -28,6 +28,7 @@
     X(timeline)                                                                                                        \
     X(breakdown)                                                                                                       \
     X(norms)                                                                                                           \
+    X(ranks)                                                                                                           \
     X(experiments)
 
 #define X(name)                                                                                                        \

@@ -26,7 +26,7 @@ struct vs_gnuplot {
 int vs_gnuplot_folder(const char *out_dir, struct vs_error *e);
 /* Makes out_dir when it is missing. */
 int vs_gnuplot_open(struct vs_gnuplot *g, const char *out_dir, struct vs_error *e);
-/* script: "timeline.gp", "breakdown.gp", "norms.gp" or "experiments.gp". Starts one gnuplot for each image format and returns at once. */
+/* script: "timeline.gp", "breakdown.gp", "norms.gp", "ranks.gp" or "experiments.gp". Starts one gnuplot for each image format and returns at once. */
 int vs_gnuplot_start(struct vs_gnuplot *g, const char *script, struct vs_error *e);
 /* Waits for both and moves chart.png and chart.svg to out_dir/stem.png and .svg; tells `wrote` of each. */
 int vs_gnuplot_finish(struct vs_gnuplot *g, const char *out_dir, const char *stem, void (*wrote)(void *, const char *),

@@ -16,13 +16,14 @@
 
 static const struct vs_drawing drawings[] = {
     {"memory_timeline", "timeline.gp", 0}, {"memory_breakdown", "breakdown.gp", 0}, {COMPARISON, "breakdown.gp", 1},
-    {"norms_time", "norms.gp", 1},         {"norms_memory", "norms.gp", 1},
+    {"norms_time", "norms.gp", 1},         {"norms_memory", "norms.gp", 1},      {"rank_timeline", "ranks.gp", 0},
 };
 
 enum { CHARTS = sizeof drawings / sizeof *drawings };
 
 static int (*const writers[CHARTS])(sqlite3 *db, const char *dir, int *unshown, struct vs_error *e) = {
-    vs_timeline_write, vs_breakdown_write, vs_ranks_write, vs_norms_time_write, vs_norms_memory_write};
+    vs_timeline_write, vs_breakdown_write, vs_ranks_write, vs_norms_time_write, vs_norms_memory_write,
+    vs_rank_timeline_write};
 
 static const struct vs_plot_options no_options;
 

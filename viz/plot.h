@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * plot.h: draws the charts of one database: memory over time, what the memory was at its peak, the same of all
- * ranks side by side, and of results of `bench norms` time and memory over T. Or of several databases one chart: their
+ * ranks side by side, what ranks did over time, and of results of `bench norms` time and memory over T. Or of several databases one chart: their
  * peaks side by side.
  *
- * Writes memory_timeline, memory_breakdown, memory_breakdown_comparison, norms_time and norms_memory, each as .png and
+ * Writes memory_timeline, memory_breakdown, memory_breakdown_comparison, rank_timeline, norms_time and norms_memory, each as .png and
  * .svg, into out_dir, which is made when it is missing (mode 0700; its parent must be there). A chart appears whole or not at all. A database that
  * has data for only one of the memory charts yields that one, and unless quiet, one line on stderr about the other.
  *
