@@ -4,6 +4,7 @@
  * processes over shared memory. It judges no time.
  */
 #include <check.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "recording.h"
 #include "trainer_case.h"
 #include "workloads/shard.h"
+#include "workloads/team.h"
 #include "workloads/train_copy.h"
 
 Suite *make_shard_suite(void);
@@ -73,6 +75,14 @@ static int run(const struct vs_train_settings *s, struct vs_train_copy *gradient
     return err;
 }
 
+/* Ranks share the cores: more threads than these would wait for each other. */
+extern void omp_set_num_threads(int) __attribute__((weak));
+static void one_thread(void)
+{
+    if (omp_set_num_threads) omp_set_num_threads(1);
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
+}
+
 static int be_rank(const struct vs_comm_id ids[2], const struct vs_train_settings *whole, size_t rank, size_t world)
 {
     const struct vs_comm *comm = vs_device_cpu()->comm;
@@ -102,6 +112,7 @@ static void run_ranks(const struct vs_train_settings *s, size_t world)
     for (size_t r = 0; r < world; r++) {
         child[r] = fork();
         if (!child[r]) {
+            one_thread();
             found[r].err = be_rank(ids, s, r, world);
             _exit(0);
         }
@@ -143,6 +154,7 @@ static void reference(const struct vs_train_model *model, enum vs_train_mode mod
     if (!fork()) {
         struct vs_train_copy gradient = {0}, weight = {0};
         size_t ops = 1;
+        one_thread();
         int err = run(&s, &gradient, &weight, norms, &ops);
         if (!err) share_copy(&gradients, &gradient);
         if (!err) share_copy(&weights, &weight);
@@ -230,6 +242,136 @@ START_TEST(test_timings)
 }
 END_TEST
 
+/* ---- the schedule ---- */
+
+static void plan(struct vs_trainer *t, struct vs_shard_ranks *ranks, const struct vs_train_model *model, enum vs_train_mode mode, void **context)
+{
+    struct vs_train_settings s = trainer_settings(model, mode, VS_TRAIN_fp32);
+    s.ranks = ranks;
+    ck_assert_int_eq(vs_device_cpu()->open(context), 0);
+    ck_assert_int_eq(vs_trainer_plan(t, &s, vs_device_cpu(), *context), 0);
+}
+
+/* How often each kind of collective is there, and the place of the first reduction. */
+static size_t count_ops(const struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
+{
+    size_t count, n = 0;
+    const struct vs_shard_op *op = vs_shard_schedule(t, &count);
+    for (size_t i = 0; i < count; i++) n += op[i].kind == kind && op[i].unit == unit;
+    return n;
+}
+
+START_TEST(test_schedule)
+{
+    struct vs_train_model deep = trainer_lm;
+    struct vs_shard_ranks ranks = {.rank = 1, .world = 4};
+    struct vs_trainer t;
+    void *context;
+    size_t count;
+    deep.L = 8;
+    plan(&t, &ranks, &deep, _i ? VS_MODE_ghost : VS_MODE_ghost_bk, &context);
+    const struct vs_shard_op *op = vs_shard_schedule(&t, &count);
+    const size_t L = deep.L, passes = _i ? 2 : 1;
+    /* forward: every unit once, in order; backward: the blocks again, but the last ones, which were kept; the table once for all */
+    for (size_t u = 0; u < L + 2; u++) ck_assert_uint_eq(op[u].unit, u);
+    ck_assert_str_eq(op[1].what, "all_gather block00");
+    ck_assert_uint_eq(count_ops(&t, VS_SHARD_GATHER, 0), 1);
+    ck_assert_uint_eq(count_ops(&t, VS_SHARD_GATHER, 2), 1 + passes);
+    ck_assert_uint_eq(count_ops(&t, VS_SHARD_GATHER, L), passes);
+    for (size_t u = 0; u < L + 2; u++) ck_assert_uint_eq(count_ops(&t, VS_SHARD_REDUCE, u), 1);
+    ck_assert_int_eq(op[count - 1].kind, VS_SHARD_REDUCE);
+    ck_assert_uint_eq(op[count - 1].unit, 0);
+    /* a block's bytes on the wire are those of its weights, with little padding */
+    const struct vs_train_unit *u = vs_train_unit_of(&t.layout, 1);
+    ck_assert_uint_ge(op[1].bytes, u->exact * sizeof(float));
+    ck_assert_uint_le(op[1].bytes, (u->exact + 2 * 64 * 4 + 6 * 64) * sizeof(float));
+    vs_trainer_close(&t);
+    vs_device_cpu()->close(context);
+}
+END_TEST
+
+/* A rank owns its part of everything that lasts. */
+START_TEST(test_memory_is_shared_out)
+{
+    struct vs_train_model deep = trainer_lm;
+    size_t bytes[2];
+    deep.L = 16;
+    deep.B = 1;
+    for (int i = 0; i < 2; i++) {
+        struct vs_shard_ranks ranks = {.world = i ? 8 : 1};
+        struct vs_trainer t;
+        void *context;
+        plan(&t, &ranks, &deep, VS_MODE_vanilla, &context);
+        bytes[i] = t.arena.peak;
+        vs_trainer_close(&t);
+        vs_device_cpu()->close(context);
+    }
+    ck_assert_msg(bytes[1] * 2 < bytes[0], "1 rank %zu bytes, each of 8 %zu", bytes[0], bytes[1]);
+}
+END_TEST
+
+/* A step that is not the one that was rehearsed ends before it asks the others for anything. */
+START_TEST(test_another_step_is_refused)
+{
+    struct vs_shard_ranks ranks = {.world = 1};
+    struct vs_trainer t;
+    struct vs_comm_id id;
+    void *context;
+    struct vs_train_model longer = trainer_lm;
+    longer.T = 160; /* book-keeping then has more room than the other step asks for */
+    plan(&t, &ranks, &longer, VS_MODE_ghost_bk, &context);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(vs_device_cpu()->comm->make_id(&id), 0);
+        ck_assert_int_eq(vs_device_cpu()->comm->open(&id, 0, 1, "", i ? &ranks.gather : &ranks.reduce), 0);
+    }
+    ck_assert_int_eq(vs_trainer_open(&t), 0);
+    ck_assert_int_eq(vs_trainer_load(&t, 0), 0);
+    ck_assert_int_eq(vs_trainer_step(&t), 0);
+    t.plan.semantics = VS_TRAIN_micro; /* gathers for every sample */
+    for (int i = 0; i < VS_TRAIN_MATRICES; i++) t.plan.action[i] = VS_DO_GRADIENT;
+    ck_assert_int_eq(vs_trainer_step(&t), -EPROTO);
+    vs_trainer_close(&t);
+    vs_device_cpu()->comm->close(ranks.gather);
+    vs_device_cpu()->comm->close(ranks.reduce);
+    vs_device_cpu()->close(context);
+}
+END_TEST
+
+static void disagree(int rank, int port)
+{
+    struct vs_shard_ranks ranks = {.rank = (size_t)rank, .world = 2};
+    struct vs_team_settings s = {.place = {.rank = rank, .world = 2, .address = "127.0.0.1", .port = port, .launcher = "none"},
+                                 .timeout_ms = 20000,
+                                 .fingerprint = "same"};
+    struct vs_trainer t;
+    void *context;
+    char why[256];
+    one_thread();
+    if (vs_team_open(&ranks.team, &s)) _exit(1);
+    struct vs_train_settings settings = trainer_settings(&trainer_lm, rank ? VS_MODE_micro : VS_MODE_vanilla, VS_TRAIN_fp32);
+    settings.ranks = &ranks;
+    if (vs_device_cpu()->open(&context) || vs_trainer_plan(&t, &settings, vs_device_cpu(), context)) _exit(2);
+    if (vs_shard_agree(&t, why, sizeof why) != -EPROTO || !strstr(why, "on rank 1, ") || !strstr(why, "on rank 0")) _exit(3);
+    vs_team_close(ranks.team);
+    _exit(0);
+}
+
+START_TEST(test_schedules_that_differ)
+{
+    pid_t child[2];
+    int status, port = 20000 + (int)(getpid() % 20000);
+    if (!recording_forks_make_sense()) return;
+    for (int r = 0; r < 2; r++) {
+        child[r] = fork();
+        if (!child[r]) disagree(r, port);
+    }
+    for (int r = 0; r < 2; r++) {
+        ck_assert_int_eq(waitpid(child[r], &status, 0), child[r]);
+        ck_assert_int_eq(status, 0);
+    }
+}
+END_TEST
+
 Suite *make_shard_suite(void)
 {
     Suite *s = suite_create("shard");
@@ -239,6 +381,10 @@ Suite *make_shard_suite(void)
     tcase_add_loop_test(c, test_llama, 0, MODES);
     tcase_add_loop_test(c, test_one_sample, 0, 2);
     tcase_add_loop_test(c, test_timings, 1, VS_TIMING_COUNT);
+    tcase_add_loop_test(c, test_schedule, 0, 2);
+    tcase_add_test(c, test_memory_is_shared_out);
+    tcase_add_test(c, test_another_step_is_refused);
+    tcase_add_test(c, test_schedules_that_differ);
     suite_add_tcase(s, c);
     return s;
 }
