@@ -93,7 +93,7 @@ $(WORKLOAD): $(WORK_OBJ)
 	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^ $(LDFLAGS_ALL) $(GOMP) -lm -ldl -lpthread
 
 # The only thing that links CUDA. The workload opens it when there is a GPU; cudart is inside, cuBLAS is found at run time.
-$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(O)/obj/kernels/norms_args.o $(O)/obj/kernels/train.o kernels/exports.map
+$(O)/lib/libvramscope_kernels.so: $(CUDA_OBJ) $(addprefix $(O)/obj/kernels/,norms_args.o train.o comm.o) kernels/exports.map
 	$(call say,NVLD,$@)
 	$(Q)mkdir -p $(@D) && $(NVCC) -shared -o $@ $(filter %.o,$^) -L$(CUDA_LIB) -lcublas -ldl \
 	  -Xlinker -z,defs,--version-script=kernels/exports.map,-rpath,$(abspath $(CUDA_LIB)),-rpath,/usr/local/cuda/lib64

@@ -40,6 +40,7 @@ struct vs_comm_id {
 };
 
 /* all_gather: send [count] of this rank, recv [world * count] in rank order; send may be recv + rank * count (in place).
+ * all_to_all: send [world * count], part r for rank r; recv [world * count], part r from rank r; not in place.
  * reduce_scatter: send [world * count], recv [count], the sum over ranks of their rank's part; recv may be send + rank * count. */
 struct vs_comm_part {
     const void *send;
@@ -60,9 +61,9 @@ struct vs_comm {
     void (*abort)(void *comm); /* NULL is fine */
     /* Several parts are one operation (one group of NCCL). */
     int (*all_gather)(void *comm, const struct vs_comm_part *parts, size_t count, void *stream);
-    /* fp32 and fp64. scale: one value of the part's type where the operation runs, this rank's summands are multiplied by it; NULL: 1.
-     * With a scale all parts are of one type. */
-    int (*reduce_scatter)(void *comm, const struct vs_comm_part *parts, size_t count, const void *scale, void *stream);
+    int (*all_to_all)(void *comm, const struct vs_comm_part *parts, size_t count, void *stream);
+    /* fp32 and fp64. */
+    int (*reduce_scatter)(void *comm, const struct vs_comm_part *parts, size_t count, void *stream);
     /* Sum, fp16 too; may be in place. */
     int (*all_reduce)(void *comm, const void *send, void *recv, size_t count, enum vs_comm_dtype dtype, void *stream);
     /* 0, or what went wrong since, without waiting: -EIO, -ECANCELED, -EPROTO. Any thread, before close. */

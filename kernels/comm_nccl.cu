@@ -31,10 +31,6 @@ int no_parts(void *, const struct vs_comm_part *, size_t, void *)
 {
     return -ENOTSUP;
 }
-int no_scatter(void *, const struct vs_comm_part *, size_t, const void *, void *)
-{
-    return -ENOTSUP;
-}
 int no_reduce(void *, const void *, void *, size_t, enum vs_comm_dtype, void *)
 {
     return -ENOTSUP;
@@ -50,7 +46,7 @@ const char *why_not(void)
 
 } // namespace
 
-const struct vs_comm vs_comm_nccl = {"nccl", no_id, no_open, no_end, no_end, no_parts, no_scatter, no_reduce, no_check, why_not};
+const struct vs_comm vs_comm_nccl = {"nccl", no_id, no_open, no_end, no_end, no_parts, no_parts, no_parts, no_reduce, no_check, why_not};
 
 #else
 
@@ -75,11 +71,14 @@ namespace {
 
 #define NCCL_CALLS(X)                                                                                                      \
     X(GetUniqueId) X(CommInitRankConfig) X(CommDestroy) X(CommAbort) X(CommGetAsyncError) X(GetErrorString) X(GetLastError) \
-    X(AllGather) X(ReduceScatter) X(AllReduce) X(GroupStart) X(GroupEnd) X(RedOpCreatePreMulSum) X(RedOpDestroy)
+    X(AllGather) X(ReduceScatter) X(AllReduce) X(GroupStart) X(GroupEnd) X(Send) X(Recv)
 struct calls {
 #define X(name) decltype(&nccl##name) name;
     NCCL_CALLS(X)
 #undef X
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0)
+    decltype(&ncclAlltoAll) AlltoAll; /* null: the library is older than the header */
+#endif
 };
 calls nccl;
 
@@ -107,6 +106,9 @@ std::string load()
     if (!nccl.name) missing = "nccl" #name;
     NCCL_CALLS(X)
 #undef X
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0)
+    nccl.AlltoAll = reinterpret_cast<decltype(nccl.AlltoAll)>(dlsym(library, "ncclAlltoAll"));
+#endif
     return missing.empty() ? missing : "libnccl.so.2 is too old: it has no " + missing;
 }
 
@@ -298,35 +300,38 @@ int all_gather(void *handle, const struct vs_comm_part *parts, size_t count, voi
     });
 }
 
-/* The operation that multiplies by *scale before it sums; NCCL reads it on the device. */
-int scaled_sum(communicator &c, const struct vs_comm_part &p, const void *scale, ncclRedOp_t *op)
+ncclResult_t exchange(ncclComm_t comm, int world, const vs_comm_part &p, cudaStream_t stream)
 {
-    std::lock_guard<std::mutex> guard(c.mutex);
-    ncclResult_t result = !c.comm ? ncclInvalidUsage
-                                  : nccl.RedOpCreatePreMulSum(op, const_cast<void *>(scale), type_of(p.dtype), ncclScalarDevice, c.comm);
-    return result == ncclSuccess ? 0 : nccl_failed(c, result, "reduce_scatter");
+    size_t bytes = p.count * vs_comm_dtype_bytes(p.dtype);
+    ncclResult_t result = ncclSuccess;
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0)
+    if (nccl.AlltoAll) return nccl.AlltoAll(p.send, p.recv, p.count, type_of(p.dtype), comm, stream);
+#endif
+    for (int r = 0; r < world && result == ncclSuccess; r++) {
+        result = nccl.Send(static_cast<const char *>(p.send) + r * bytes, p.count, type_of(p.dtype), r, comm, stream);
+        if (result == ncclSuccess)
+            result = nccl.Recv(static_cast<char *>(p.recv) + r * bytes, p.count, type_of(p.dtype), r, comm, stream);
+    }
+    return result;
 }
 
-int reduce_scatter(void *handle, const struct vs_comm_part *parts, size_t count, const void *scale, void *stream)
+int all_to_all(void *handle, const struct vs_comm_part *parts, size_t count, void *stream)
+{
+    int world = static_cast<communicator *>(handle)->world;
+    return run(handle, parts, count, "all_to_all", [&](ncclComm_t comm, const vs_comm_part &p) {
+        return exchange(comm, world, p, static_cast<cudaStream_t>(stream));
+    });
+}
+
+int reduce_scatter(void *handle, const struct vs_comm_part *parts, size_t count, void *stream)
 {
     communicator &c = *static_cast<communicator *>(handle);
-    ncclRedOp_t op = ncclSum;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (parts[i].dtype != VS_COMM_fp32 && parts[i].dtype != VS_COMM_fp64)
             return failed(-EINVAL, "%s: reduce_scatter: fp32 and fp64 only", c.name.c_str());
-        if (scale && parts[i].dtype != parts[0].dtype)
-            return failed(-EINVAL, "%s: reduce_scatter: one scale, but parts of several types", c.name.c_str());
-    }
-    int err = scale && count ? scaled_sum(c, parts[0], scale, &op) : 0;
-    if (err) return err;
-    err = run(handle, parts, count, "reduce_scatter", [&](ncclComm_t comm, const vs_comm_part &p) {
-        return nccl.ReduceScatter(p.send, p.recv, p.count, type_of(p.dtype), op, comm, static_cast<cudaStream_t>(stream));
+    return run(handle, parts, count, "reduce_scatter", [&](ncclComm_t comm, const vs_comm_part &p) {
+        return nccl.ReduceScatter(p.send, p.recv, p.count, type_of(p.dtype), ncclSum, comm, static_cast<cudaStream_t>(stream));
     });
-    if (op != ncclSum) {
-        std::lock_guard<std::mutex> guard(c.mutex);
-        if (c.comm) nccl.RedOpDestroy(op, c.comm); /* what is queued keeps what it needs */
-    }
-    return err;
 }
 
 int all_reduce(void *handle, const void *send, void *recv, size_t count, enum vs_comm_dtype dtype, void *stream)
@@ -345,6 +350,6 @@ const char *last_error(void)
 } // namespace
 
 const struct vs_comm vs_comm_nccl = {"nccl",         make_id,        open_comm,  close_comm, abort_comm,
-                                     all_gather, reduce_scatter, all_reduce, check,      last_error};
+                                     all_gather, all_to_all,     reduce_scatter, all_reduce, check, last_error};
 
 #endif

@@ -20,7 +20,8 @@ extern "C" {
 #define VS_COMM_KINDS(X)                               \
     X(all_gather, 4, "ncclAllGather", 0)               \
     X(all_reduce, 5, "ncclAllReduce", 1)               \
-    X(reduce_scatter, 7, "ncclReduceScatter", 1)
+    X(reduce_scatter, 7, "ncclReduceScatter", 1)       \
+    X(all_to_all, 16, "ncclAlltoAll", 0)
 enum vs_comm_kind {
 #define X(name, schema, function, reduces) VS_COMM_KIND_##name,
     VS_COMM_KINDS(X)

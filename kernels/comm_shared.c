@@ -158,7 +158,6 @@ struct operation {
     enum vs_comm_kind kind;
     const struct vs_comm_part *parts;
     size_t count;
-    const void *scale;
     struct vs_segment_task task;
 };
 
@@ -173,8 +172,6 @@ static int invalid(const struct shared_comm *c, const struct operation *o)
             return vs_segment_failed(-EINVAL, "part %zu: %zu elements are too many", i, p->count);
         if (o->kind == VS_COMM_KIND_reduce_scatter && p->dtype != VS_COMM_fp32 && p->dtype != VS_COMM_fp64)
             return vs_segment_failed(-EINVAL, "reduce_scatter: fp32 and fp64 only");
-        if (o->scale && p->dtype != o->parts[0].dtype)
-            return vs_segment_failed(-EINVAL, "reduce_scatter: one scale, but parts of several types");
     }
     return 0;
 }
@@ -193,26 +190,32 @@ static void describe_parts(struct operation *o)
     }
 }
 
-/* This rank's elements first .. first + n of the part, into its slot; of reduce_scatter those for each rank, one after the other. */
+/* Each rank gets other elements. */
+static bool deals(const struct operation *o)
+{
+    return o->kind == VS_COMM_KIND_reduce_scatter || o->kind == VS_COMM_KIND_all_to_all;
+}
+
+/* This rank's elements first .. first + n of the part, into its slot; where each rank gets others, one rank's after the other's. */
 static void stage(const struct shared_comm *c, const struct operation *o, const struct vs_comm_part *p, size_t first, size_t n)
 {
     size_t size = vs_comm_dtype_bytes(p->dtype);
     char *to = vs_segment_mine(c->segment);
     const char *from = (const char *)p->send + first * size;
-    if (o->kind != VS_COMM_KIND_reduce_scatter)
+    if (!deals(o))
         memcpy(to, from, n * size);
     else
         for (size_t r = 0; r < (size_t)c->world; r++)
-            vs_comm_scale(p->dtype, to + r * n * size, from + r * p->count * size, n, o->scale);
+            memcpy(to + r * n * size, from + r * p->count * size, n * size);
 }
 
 static void collect(const struct shared_comm *c, const struct operation *o, const struct vs_comm_part *p, size_t first, size_t n)
 {
     const void *slots[VS_SEGMENT_RANKS];
-    size_t size = vs_comm_dtype_bytes(p->dtype), at = o->kind == VS_COMM_KIND_reduce_scatter ? (size_t)c->rank * n * size : 0;
+    size_t size = vs_comm_dtype_bytes(p->dtype), at = deals(o) ? (size_t)c->rank * n * size : 0;
     char *to = (char *)p->recv + first * size;
     for (int r = 0; r < c->world; r++) slots[r] = (const char *)vs_segment_slot(c->segment, r) + at;
-    if (o->kind == VS_COMM_KIND_all_gather)
+    if (o->kind == VS_COMM_KIND_all_gather || o->kind == VS_COMM_KIND_all_to_all)
         for (size_t r = 0; r < (size_t)c->world; r++) memcpy(to + r * p->count * size, slots[r], n * size);
     else
         vs_comm_sum(p->dtype, to, slots, (size_t)c->world, n);
@@ -221,7 +224,7 @@ static void collect(const struct shared_comm *c, const struct operation *o, cons
 static int run_part(struct shared_comm *c, struct operation *o, const struct vs_comm_part *p)
 {
     size_t size = vs_comm_dtype_bytes(p->dtype), room = vs_segment_slot_bytes(c->segment) / size, first = 0, n;
-    if (o->kind == VS_COMM_KIND_reduce_scatter) room /= (size_t)c->world;
+    if (deals(o)) room /= (size_t)c->world;
     o->task.round = 0;
     do { /* once, at least: ranks agree on nothing, too */
         n = p->count - first < room ? p->count - first : room;
@@ -264,10 +267,16 @@ static int all_gather(void *comm, const struct vs_comm_part *parts, size_t count
     return run(comm, &(struct operation){.kind = VS_COMM_KIND_all_gather, .parts = parts, .count = count});
 }
 
-static int reduce_scatter(void *comm, const struct vs_comm_part *parts, size_t count, const void *scale, void *stream)
+static int all_to_all(void *comm, const struct vs_comm_part *parts, size_t count, void *stream)
 {
     (void)stream;
-    return run(comm, &(struct operation){.kind = VS_COMM_KIND_reduce_scatter, .parts = parts, .count = count, .scale = scale});
+    return run(comm, &(struct operation){.kind = VS_COMM_KIND_all_to_all, .parts = parts, .count = count});
+}
+
+static int reduce_scatter(void *comm, const struct vs_comm_part *parts, size_t count, void *stream)
+{
+    (void)stream;
+    return run(comm, &(struct operation){.kind = VS_COMM_KIND_reduce_scatter, .parts = parts, .count = count});
 }
 
 static int all_reduce(void *comm, const void *send, void *recv, size_t count, enum vs_comm_dtype dtype, void *stream)
@@ -284,6 +293,7 @@ const struct vs_comm vs_comm_shared_memory = {
     .close = close_comm,
     .abort = abort_comm,
     .all_gather = all_gather,
+    .all_to_all = all_to_all,
     .reduce_scatter = reduce_scatter,
     .all_reduce = all_reduce,
     .check = check,

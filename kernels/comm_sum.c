@@ -18,10 +18,6 @@
             const real *term = terms[t];                                                         \
             for (size_t i = 0; i < n; i++) to[i] += term[i];                                     \
         }                                                                                        \
-    }                                                                                            \
-    static void scale_##real(real *to, const real *from, size_t n, real scale)                   \
-    {                                                                                            \
-        for (size_t i = 0; i < n; i++) to[i] = from[i] * scale;                                  \
     }
 REALS(X)
 #undef X
@@ -76,16 +72,6 @@ void vs_comm_sum(enum vs_comm_dtype dtype, void *to, const void *const *terms, s
         sum_double(to, terms, count, n);
     else
         sum_halves(dtype == VS_COMM_bf16 ? VS_NORMS_bf16 : VS_NORMS_fp16, to, terms, count, n);
-}
-
-void vs_comm_scale(enum vs_comm_dtype dtype, void *to, const void *from, size_t n, const void *scale)
-{
-    if (!scale)
-        memcpy(to, from, n * vs_comm_dtype_bytes(dtype));
-    else if (dtype == VS_COMM_fp32)
-        scale_float(to, from, n, *(const float *)scale);
-    else
-        scale_double(to, from, n, *(const double *)scale);
 }
 
 void vs_comm_round(enum vs_comm_dtype dtype, void *to, const float *from, size_t n)

@@ -15,9 +15,6 @@ extern "C" {
 
 /* to [n] = terms[0] + ... + terms[count - 1], count >= 1; `to` is none of them. */
 void vs_comm_sum(enum vs_comm_dtype dtype, void *to, const void *const *terms, size_t count, size_t n);
-/* to [n] = from * *scale, for fp32 and fp64; scale NULL: a copy, of any type. */
-void vs_comm_scale(enum vs_comm_dtype dtype, void *to, const void *from, size_t n, const void *scale);
-
 /* to [n] of the type = from, each rounded once, to the nearest and to even. */
 void vs_comm_round(enum vs_comm_dtype dtype, void *to, const float *from, size_t n);
 

@@ -9,12 +9,15 @@
 #ifndef VS_KERNELS_QUEUE_H
 #define VS_KERNELS_QUEUE_H
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct vs_queue {
-    int (*open)(void **stream);  /* waits for no other stream by itself */
+    /* waits for no other stream by itself; urgent: where both have work, the device takes this stream's first */
+    int (*open)(void **stream, bool urgent);
     void (*close)(void *stream); /* NULL is fine */
     int (*event_open)(void **event);
     void (*event_close)(void *event);           /* NULL is fine */

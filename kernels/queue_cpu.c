@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-static int cpu_open(void **stream)
+static int cpu_open(void **stream, bool urgent)
 {
+    (void)urgent;
     *stream = NULL;
     return 0;
 }

@@ -6,9 +6,14 @@
 
 #include "kernels/cuda.cuh"
 
-static int cuda_open(void **stream)
+static int cuda_open(void **stream, bool urgent)
 {
-    return vs_cuda_failed(cudaStreamCreateWithFlags(reinterpret_cast<cudaStream_t *>(stream), cudaStreamNonBlocking), "stream");
+    int least = 0, greatest = 0;
+    int err = vs_cuda_failed(cudaDeviceGetStreamPriorityRange(&least, &greatest), "priorities of streams");
+    return err ? err
+               : vs_cuda_failed(cudaStreamCreateWithPriority(reinterpret_cast<cudaStream_t *>(stream), cudaStreamNonBlocking,
+                                                             urgent ? greatest : least),
+                                "stream");
 }
 
 static void cuda_close(void *stream)

@@ -145,7 +145,7 @@ static void disagree(const struct vs_comm_id *id, int rank, int world)
         if (rank == 1 && way == 1) part[0].count = 3;
         if (rank == 1 && way == 2) part[0].count = 8, part[0].dtype = VS_COMM_fp32;
         if (rank == 1 && way == 3) part[0].count = 3;
-        int err = rank == 1 && way == 0 ? via->reduce_scatter(c, part, 1, NULL, NULL)
+        int err = rank == 1 && way == 0 ? via->reduce_scatter(c, part, 1, NULL)
                                         : via->all_gather(c, part, rank == 1 && way == 3 ? 2 : 1, NULL);
         MUST(err == -EPROTO, "way %d: %d", way, err);
         MUST(strstr(via->last_error(), texts[way][rank == 1]), "way %d", way);

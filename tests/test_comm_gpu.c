@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_comm_gpu.c: collectives by NCCL (kernels/comm.h) on 1, 2 and 4 GPUs, as many as there are, one process each: results, several
- * parts, the scale, and aborts while a communicator is made and while the GPU waits for a rank that does not come.
+ * parts, and aborts while a communicator is made and while the GPU waits for a rank that does not come.
  * NCCL's id goes from rank 0 to the others through a communicator over shared memory.
  */
 #include <check.h>
@@ -76,19 +76,30 @@ static void gather(void *comm, int rank, int world)
 static void scatter(void *comm, int rank, int world)
 {
     static float terms[4 * ELEMENTS], sum[ELEMENTS];
-    float scale = (float)(rank + 1), factors = (float)(world * (world + 1) / 2);
     double wide[4] = {1, 2, 3, 4}, one;
     for (int i = 0; i < world * ELEMENTS; i++) terms[i] = (float)(i % 100);
     void *send = on_gpu(terms, (size_t)world * sizeof sum, rank, world), *recv = on_gpu(NULL, sizeof sum, rank, world);
-    void *scale_at = on_gpu(&scale, sizeof scale, rank, world), *send64 = on_gpu(wide, sizeof wide, rank, world);
+    void *send64 = on_gpu(wide, sizeof wide, rank, world);
     void *recv64 = on_gpu(NULL, sizeof one, rank, world);
     struct vs_comm_part part = {send, recv, ELEMENTS, VS_COMM_fp32}, part64 = {send64, recv64, 1, VS_COMM_fp64};
-    GPU_MUST(!nccl->reduce_scatter(comm, &part, 1, scale_at, NULL), "reduce_scatter, scaled");
-    GPU_MUST(!nccl->reduce_scatter(comm, &part64, 1, NULL, NULL) && !device->wait(NULL), "reduce_scatter");
+    GPU_MUST(!nccl->reduce_scatter(comm, &part, 1, NULL), "reduce_scatter");
+    GPU_MUST(!nccl->reduce_scatter(comm, &part64, 1, NULL) && !device->wait(NULL), "reduce_scatter");
     GPU_MUST(!device->download(sum, recv, sizeof sum) && !device->download(&one, recv64, sizeof one), "download");
     for (int i = 0; i < ELEMENTS; i++)
-        MUST(sum[i] == factors * (float)((rank * ELEMENTS + i) % 100), "reduce_scatter: element %d is %g", i, sum[i]);
+        MUST(sum[i] == (float)world * (float)((rank * ELEMENTS + i) % 100), "reduce_scatter: element %d is %g", i, sum[i]);
     MUST(one == wide[rank] * world, "reduce_scatter: %g", one);
+}
+
+static void exchange(void *comm, int rank, int world)
+{
+    static float terms[4 * ELEMENTS], got[4 * ELEMENTS];
+    for (int i = 0; i < world * ELEMENTS; i++) terms[i] = (float)(rank * 100 + i / ELEMENTS * 10 + i % 10);
+    size_t bytes = (size_t)world * ELEMENTS * sizeof *terms;
+    struct vs_comm_part part = {on_gpu(terms, bytes, rank, world), on_gpu(NULL, bytes, rank, world), ELEMENTS, VS_COMM_fp32};
+    GPU_MUST(!nccl->all_to_all(comm, &part, 1, NULL) && !device->wait(NULL), "all_to_all");
+    GPU_MUST(!device->download(got, part.recv, bytes), "download");
+    for (int i = 0; i < world * ELEMENTS; i++)
+        MUST(got[i] == (float)(i / ELEMENTS * 100 + rank * 10 + i % ELEMENTS % 10), "all_to_all: element %d is %g", i, got[i]);
 }
 
 static void reduce(void *comm, int rank, int world)
@@ -143,6 +154,7 @@ static void on_nccl(const struct vs_comm_id *id, int rank, int world)
     void *comm = new_comm(host, rank, world);
     gather(comm, rank, world);
     scatter(comm, rank, world);
+    exchange(comm, rank, world);
     reduce(comm, rank, world);
     nccl->close(comm);
     comm = new_comm(host, rank, world);

@@ -8,8 +8,10 @@
  * Schedule: a step's collectives are one list, made while the step is rehearsed (trainer.h) and the same on every rank, which
  * vs_shard_agree checks before the first step; a step that would leave it ends with -EPROTO before it asks anyone anything.
  *     gather  matrices as the products read them, vectors of W; one communicator, one stream
- *     reduce  sums of W in rank order or as NCCL makes them, with the clip coefficient of a single sample folded in; another
- *             communicator, another stream
+ *     reduce  sums of W in rank order or as NCCL makes them; another communicator, another stream
+ *     exchange, coefficients  with one sample on each rank, whose clip coefficient is known behind the backward pass alone: gradients go
+ *             to their owners as they are made, and are weighted and summed there once each rank has told its coefficient. Nothing
+ *             is left to be sent at the end but that number; what is sent, and what is in memory, is as much as with a reduce
  *
  * Noise and first weights are keyed by a weight's place in the model, so that they do not depend on how many ranks there are.
  * Ownership: ranks, communicators and the team are the caller's and outlive the trainer. Threading: the trainer's.
@@ -35,7 +37,17 @@ struct vs_shard_ranks {
     size_t left_out;       /* drill: the collective of a step with this number, from 1 on, is not made; 0: all are */
 };
 
-enum vs_shard_kind { VS_SHARD_GATHER, VS_SHARD_REDUCE };
+/* X(id, name) */
+#define VS_SHARD_KINDS(X)                                                                                              \
+    X(GATHER, "all_gather")                                                                                            \
+    X(REDUCE, "reduce_scatter")                                                                                        \
+    X(EXCHANGE, "all_to_all")                                                                                          \
+    X(COEFFICIENTS, "all_gather")
+enum vs_shard_kind {
+#define X(id, name) VS_SHARD_##id,
+    VS_SHARD_KINDS(X)
+#undef X
+};
 
 /* One collective of the step. */
 struct vs_shard_op {

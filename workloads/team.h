@@ -64,7 +64,7 @@ int vs_team_gather(struct vs_team *team, const void *mine, size_t bytes, void *a
 /* From rank 0 to all. */
 int vs_team_share(struct vs_team *team, void *data, size_t bytes);
 
-/* Operation `index` of step `step` is begun; what: static or living as long as the team, shown to people. Neither call waits or asks
+/* Operation `index` of step `step` is begun; what: copied, shown to people. Neither call waits or asks
  * the system for anything. Several may be begun before the first is done. Who has not begun what others wait for is found by comparing
  * steps and indices between ranks, which should therefore rise for as long as a team lives. */
 void vs_team_note(struct vs_team *team, uint64_t step, size_t index, const char *what);

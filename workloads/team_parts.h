@@ -67,7 +67,7 @@ struct vs_team_row {
 struct vs_team_mark {
     uint64_t turn, step, index;
     int64_t begun_ns;
-    const char *what;
+    uint64_t what[VS_TEAM_WHAT / sizeof(uint64_t)]; /* a text, copied: who noted it may be gone when it is read */
 };
 
 struct vs_team_watch {

@@ -14,6 +14,14 @@ static uint64_t load(const uint64_t *from)
     return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
 
+/* Word by word, so that a reader that comes at the same time reads old or new ones, and then sees by `turn` that it did. */
+static void store_what(struct vs_team_mark *m, const char *what)
+{
+    uint64_t words[VS_TEAM_WHAT / sizeof(uint64_t)] = {0};
+    strncpy((char *)words, what ? what : "", sizeof words - 1);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) __atomic_store_n(&m->what[i], words[i], __ATOMIC_RELEASE);
+}
+
 void vs_team_note(struct vs_team *team, uint64_t step, size_t index, const char *what)
 {
     struct vs_team_watch *w = &team->watch;
@@ -22,7 +30,7 @@ void vs_team_note(struct vs_team *team, uint64_t step, size_t index, const char 
     __atomic_store_n(&m->turn, 0, __ATOMIC_RELAXED); /* not readable until it is whole */
     __atomic_store_n(&m->step, step, __ATOMIC_RELEASE);
     __atomic_store_n(&m->index, index, __ATOMIC_RELEASE);
-    __atomic_store_n(&m->what, what, __ATOMIC_RELEASE);
+    store_what(m, what);
     __atomic_store_n(&m->begun_ns, vs_team_now(), __ATOMIC_RELEASE);
     __atomic_store_n(&m->turn, turn + 1, __ATOMIC_RELEASE);
 }
@@ -34,7 +42,7 @@ static bool read_mark(const struct vs_team_watch *w, uint64_t turn, struct vs_te
     if (load(&m->turn) != turn) return false;
     out->step = load(&m->step);
     out->index = load(&m->index);
-    out->what = __atomic_load_n(&m->what, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i < sizeof m->what / sizeof *m->what; i++) out->what[i] = load(&m->what[i]);
     out->begun_ns = __atomic_load_n(&m->begun_ns, __ATOMIC_ACQUIRE);
     return load(&m->turn) == turn;
 }
@@ -58,7 +66,7 @@ static void copy_step(struct vs_team_step *to, const struct vs_team_mark *m)
 {
     to->step = m->step;
     to->index = m->index;
-    vs_team_clean(to->what, sizeof to->what, m->what ? m->what : "", m->what ? strlen(m->what) : 0);
+    vs_team_clean(to->what, sizeof to->what, m->what, strlen((const char *)m->what));
 }
 
 void vs_team_watch_row(struct vs_team *team, struct vs_team_row *row)

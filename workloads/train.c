@@ -86,7 +86,7 @@ static int mark_ready(struct bench *b)
 static int fail(struct bench *b, int err, const char *doing)
 {
     const char *said = b->device ? b->device->last_error() : "";
-    if (b->ranks.team && vs_team_stopped(b->ranks.team) && !*b->r.reason)
+    if (b->ranks.team && (err == -ECANCELED || vs_team_stopped(b->ranks.team)) && !*b->r.reason)
         snprintf(b->r.reason, sizeof b->r.reason, "%s: ended with the job", doing);
     if (!*b->r.reason)
         snprintf(b->r.reason, sizeof b->r.reason, "%s: %s", doing, err == -ENOMEM && !*said ? strerror(-err) : *said ? said : strerror(-err));

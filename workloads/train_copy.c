@@ -47,7 +47,8 @@ int vs_train_copy_unit(struct vs_train_copy *c, struct vs_trainer *t, size_t uni
         const struct vs_train_place *p = &u->tensor[order[i]];
         for (size_t k = 0; !err && k < parts; k++) {
             struct vs_train_part in = vs_train_part_in(&own[k], p);
-            size_t to = before + in.first - p->offset, from = packed ? in.at : in.first;
+            size_t to = before + in.first - p->offset;
+            size_t from = packed ? in.at : vs_shard_gradient_at(t, unit, k) + in.first - own[k].first;
             if (!in.count) continue;
             err = t->device->download(c->data + to * c->element, (const char *)array + from * c->element, in.count * c->element);
             memset(c->owned + to, true, in.count);

@@ -175,10 +175,12 @@ static void write_ranks(FILE *f, const struct vs_train_result *r)
     const struct vs_shard_ranks *ranks = r->trainer->settings.ranks;
     size_t gathers, reduces, gathered = collective_bytes(r->trainer, VS_SHARD_GATHER, &gathers),
                              reduced = collective_bytes(r->trainer, VS_SHARD_REDUCE, &reduces);
+    size_t exchanges, exchanged = collective_bytes(r->trainer, VS_SHARD_EXCHANGE, &exchanges);
     fprintf(f, ",\n \"world_size\": %zu, \"total_batch_size\": %zu, \"norm_timing\": \"%s\"", ranks->world,
             ranks->world * r->options->train.model.B, vs_train_timing_name(r->options->train.timing));
     fprintf(f, ", \"all_gathers\": %zu, \"all_gather_bytes\": %zu, \"reduce_scatters\": %zu, \"reduce_scatter_bytes\": %zu", gathers,
             gathered, reduces, reduced);
+    fprintf(f, ", \"all_to_alls\": %zu, \"all_to_all_bytes\": %zu", exchanges, exchanged);
     if (!r->ranks) return;
     fprintf(f, ",\n \"ranks\": [");
     for (size_t i = 0; i < ranks->world; i++)
@@ -253,7 +255,9 @@ static void show_ranks(const struct vs_train_result *r)
 {
     size_t world = r->trainer->settings.ranks->world, gathers, reduces, slow = 0, large = 0;
     size_t gathered = collective_bytes(r->trainer, VS_SHARD_GATHER, &gathers);
-    size_t reduced = collective_bytes(r->trainer, VS_SHARD_REDUCE, &reduces);
+    size_t reduced = collective_bytes(r->trainer, VS_SHARD_REDUCE, &reduces), exchanges = 0;
+    bool exchange = !reduces; /* one sample on each rank */
+    if (exchange) reduced = collective_bytes(r->trainer, VS_SHARD_EXCHANGE, &exchanges);
     char a[32], b[32], c[32];
     for (size_t i = 1; i < world; i++) {
         if (r->ranks[i].median_ms > r->ranks[slow].median_ms) slow = i;
@@ -261,8 +265,8 @@ static void show_ranks(const struct vs_train_result *r)
     }
     printf("%zu rank%s: rank %zu takes longest, %.2f ms; rank %zu holds most, %s\n", world, world == 1 ? "" : "s", slow,
            r->ranks[slow].median_ms, large, vs_buffer_text(r->ranks[large].peak_bytes, a, sizeof a));
-    printf("a step gathers %s in %zu collectives, and reduces %s in %zu\n", vs_buffer_text(gathered, b, sizeof b), gathers,
-           vs_buffer_text(reduced, c, sizeof c), reduces);
+    printf("a step gathers %s in %zu collectives, and %s %s in %zu\n", vs_buffer_text(gathered, b, sizeof b), gathers,
+           exchange ? "exchanges" : "reduces", vs_buffer_text(reduced, c, sizeof c), exchange ? exchanges : reduces);
 }
 
 void vs_train_result_show(const struct vs_train_result *r)

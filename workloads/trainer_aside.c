@@ -26,7 +26,7 @@ int vs_train_aside_start(struct vs_trainer *t)
     struct vs_train_aside *a = t->aside;
     if (!a) return 0;
     int err = t->device->open(&a->context);
-    if (!err) err = t->device->queue->open(&a->stream);
+    if (!err) err = t->device->queue->open(&a->stream, false);
     if (!err) err = t->device->queue->event_open(&a->ready);
     return err ? err : t->device->queue->event_open(&a->done);
 }

@@ -191,7 +191,7 @@ static int block_backward(struct vs_trainer *t, const struct vs_train_pass *p, s
     if (!err) err = vs_train_settle_block(t, p);
     vs_train_done(t, at.unit);
     if (p->release) release_block(t, l);
-    return err || !p->apply ? err : vs_train_update_unit(t, at.unit, NULL);
+    return err || !p->leave ? err : p->leave(t, at.unit);
 }
 
 int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p)
@@ -200,7 +200,7 @@ int vs_train_backward(struct vs_trainer *t, const struct vs_train_pass *p)
     int err = vs_train_head(t, p, &dx);
     for (size_t l = t->settings.model.L; !err && l-- > 0;) err = block_backward(t, p, l, &dx);
     if (!err) err = vs_train_embedding(t, p, &dx);
-    if (!err && p->apply) err = vs_train_update_unit(t, 0, NULL);
+    if (!err && p->leave) err = p->leave(t, 0);
     vs_train_give(t, &dx);
     if (!err && p->timing == VS_TIMING_overlapped) err = vs_train_aside_begin(t);
     if (!err) err = vs_train_aside_end(t);

@@ -92,7 +92,7 @@ int vs_train_head(struct vs_trainer *t, const struct vs_train_pass *p, void **dx
     vs_train_done(t, h.unit);
     if (p->release && !keeps) vs_train_give(t, m->llama ? &t->norm_end : &t->x_end);
     if (!err && m->llama) err = end_backward(t, p, all, dx);
-    if (!err && p->apply) err = vs_train_update_unit(t, t->layout.units - 1, NULL);
+    if (!err && p->leave) err = p->leave(t, t->layout.units - 1);
     if (!p->release || !m->llama) return err;
     vs_train_give(t, &t->stats_end);
     vs_train_give(t, &t->x_end);

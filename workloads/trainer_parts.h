@@ -54,7 +54,7 @@ struct vs_train_pass {
     bool vectors_summed;    /* both */
     enum vs_train_timing timing; /* immediate, deferred or overlapped */
     bool release;           /* activations go as they have been used */
-    bool apply;             /* sums are complete where the pass leaves a unit: they are applied there, over ranks */
+    int (*leave)(struct vs_trainer *t, size_t unit); /* called where the pass leaves a unit, whose sums are complete; NULL: nothing */
     const float *c;         /* weight of each sample's loss; NULL: 1 */
 };
 /* trainer_backward.c: the whole pass, head and embedding too. */
@@ -142,7 +142,7 @@ int vs_train_drop_kept(struct vs_trainer *t);
 int vs_train_coefficients(struct vs_trainer *t);
 /* The optimizer, with c[0] as the gradient's weight (NULL: 1), on what this rank owns; the gradient goes. */
 int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c);
-/* The same of the sum over ranks; with several the gradient goes later. */
+/* The same of the sum over ranks (c is NULL then); the gradient goes later. */
 int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c);
 int vs_train_update_all(struct vs_trainer *t, const float *c);
 /* Clipped gradients from what was stored and kept, and the optimizer: unit by unit. */

@@ -42,11 +42,16 @@ void vs_train_done(struct vs_trainer *t, size_t unit);
 const void *vs_shard_matrix(const struct vs_trainer *t, size_t unit, size_t offset);
 const void *vs_shard_vector(const struct vs_trainer *t, size_t unit, size_t offset);
 
-/* Sums the unit's gradient over ranks, with weight c[0] (NULL: 1) on this rank's, and has the own part applied once it is there, while
- * the next unit's is made. */
-int vs_shard_update(struct vs_trainer *t, size_t unit, const float *c);
+/* Where in the unit's gradient, as it is to be applied, this rank's part number `part` begins. */
+size_t vs_shard_gradient_at(const struct vs_trainer *t, size_t unit, size_t part);
+/* Sums the unit's gradient over ranks, and has the own part applied once it is there, while the next unit's is made. */
+int vs_shard_update(struct vs_trainer *t, size_t unit);
+/* Sends the unit's gradient to its owners; it goes once it is there. */
+int vs_shard_exchange(struct vs_trainer *t, size_t unit);
 /* What is still under way. */
 int vs_shard_flush(struct vs_trainer *t);
+/* Weights what was exchanged by the coefficients c[0] of all ranks, sums it and applies it. */
+int vs_shard_apply_exchanged(struct vs_trainer *t);
 /* After a step: all of the schedule was made. Gives back what a step that failed left. */
 int vs_shard_end(struct vs_trainer *t, int err);
 

@@ -58,15 +58,25 @@ static int no_squares(struct vs_trainer *t, size_t B)
     return VS_TRAIN_RUN(t, zero(&t->on, t->n, vs_train_sites(t) * B * sizeof(double)));
 }
 
-/* Squares of the gradients in memory, which are those of one sample. */
+/* The square of a unit's gradient in memory, which is that of one sample. */
+static int square_gradient(struct vs_trainer *t, size_t unit)
+{
+    size_t count = vs_train_unit_of(&t->layout, unit)->count;
+    return vs_train_square(t, unit, (enum vs_train_tensor)0, t->unit[unit].gradient, 1, count, count);
+}
+
 static int square_gradients(struct vs_trainer *t)
 {
     int err = 0;
-    for (size_t u = 0; !err && u < t->layout.units; u++) {
-        size_t count = vs_train_unit_of(&t->layout, u)->count;
-        err = vs_train_square(t, u, (enum vs_train_tensor)0, t->unit[u].gradient, 1, count, count);
-    }
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = square_gradient(t, u);
     return err;
+}
+
+/* Over ranks sums are applied as soon as they are complete, and a sample's own gradient sent as soon as its norm is known. */
+static int square_and_send(struct vs_trainer *t, size_t unit)
+{
+    int err = square_gradient(t, unit);
+    return err ? err : vs_shard_exchange(t, unit);
 }
 
 static int optimize(struct vs_trainer *t, int (*apply)(struct vs_trainer *t))
@@ -108,7 +118,7 @@ static int clip(struct vs_trainer *t)
 static int step_plain(struct vs_trainer *t)
 {
     struct vs_train_pass p = summing(&t->batch, NULL);
-    p.apply = t->shard;
+    p.leave = t->shard ? vs_shard_update : NULL;
     int err = once(t, &p);
     return err ? err : optimize(t, apply_plain);
 }
@@ -117,10 +127,13 @@ static int step_one_pass(struct vs_trainer *t)
 {
     struct vs_train_pass p = summing(&t->batch, NULL);
     int err = no_squares(t, 1);
+    if (t->shard) p.leave = square_and_send;
     if (!err) err = once(t, &p);
-    if (!err) err = square_gradients(t);
+    if (!err && !t->shard) err = square_gradients(t);
     if (!err) err = clip(t);
-    if (!err) err = vs_train_drop_gradients(t, t->c);
+    if (err) return err;
+    if (t->shard) return optimize(t, vs_shard_apply_exchanged);
+    err = vs_train_drop_gradients(t, t->c);
     return err ? err : optimize(t, apply_weighted);
 }
 
@@ -149,7 +162,7 @@ static int step_two_pass(struct vs_trainer *t)
     struct vs_train_pass norms = {.batch = &t->batch, .vectors_by_sample = true}, sums = summing(&t->batch, t->c);
     memcpy(norms.action, t->plan.action, sizeof norms.action);
     norms.timing = timing(t, VS_TIMING_immediate);
-    sums.apply = t->shard;
+    sums.leave = t->shard ? vs_shard_update : NULL;
     int err = no_squares(t, t->batch.B);
     if (!err) err = once(t, &norms);
     forget_stores(t);

@@ -23,7 +23,7 @@ int vs_train_coefficients(struct vs_trainer *t)
     return VS_TRAIN_RUN(t, clip(&t->on, &p));
 }
 
-static int apply_part(struct vs_trainer *t, size_t unit, const struct vs_train_part *part, const float *c)
+static int apply_part(struct vs_trainer *t, size_t unit, const struct vs_train_part *part, void *gradient, const float *c)
 {
     const struct vs_train_settings *s = &t->settings;
     const struct vs_train_weights *w = &t->unit[unit];
@@ -33,7 +33,7 @@ static int apply_part(struct vs_trainer *t, size_t unit, const struct vs_train_p
                                 .count = part->count,
                                 .first = part->key,
                                 .weight = vs_train_at(w->weight, part->at, W),
-                                .gradient = vs_train_at(w->gradient, part->first, W),
+                                .gradient = gradient,
                                 .m = vs_train_at(w->m, part->at, W),
                                 .v = vs_train_at(w->v, part->at, W),
                                 .working = vs_train_at(w->working, part->at, vs_train_E(t)),
@@ -56,7 +56,8 @@ int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c)
     struct vs_train_part own[VS_TRAIN_PARTS];
     size_t count = vs_train_own(t, unit, own);
     int err = 0;
-    for (size_t i = 0; !err && i < count; i++) err = apply_part(t, unit, &own[i], c);
+    for (size_t i = 0; !err && i < count; i++)
+        err = apply_part(t, unit, &own[i], vs_train_at(t->unit[unit].gradient, vs_shard_gradient_at(t, unit, i), vs_train_W(t)), c);
     if (!err && t->observe && !t->arena.planning) err = t->observe(t->observer, t, unit);
     vs_train_give_gradient(t, unit);
     return err;
@@ -64,7 +65,7 @@ int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c)
 
 int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c)
 {
-    return t->shard ? vs_shard_update(t, unit, c) : vs_train_apply(t, unit, c);
+    return t->shard ? vs_shard_update(t, unit) : vs_train_apply(t, unit, c);
 }
 
 int vs_train_update_all(struct vs_trainer *t, const float *c)

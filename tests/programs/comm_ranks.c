@@ -30,7 +30,7 @@ static int rank_main(const struct vs_comm_id *id, int rank, int world)
     struct vs_comm_part reduced[2] = {{terms, sum, 8, VS_COMM_fp64}, {terms, more, 3, VS_COMM_fp64}};
     if (via->open(id, rank, world, "units", &comm)) goto failed;
     if (!rank) nanosleep(&late, NULL);
-    if (via->all_gather(comm, &gathered, 1, NULL) || via->reduce_scatter(comm, reduced, 2, NULL, NULL)) goto failed;
+    if (via->all_gather(comm, &gathered, 1, NULL) || via->reduce_scatter(comm, reduced, 2, NULL)) goto failed;
     if (via->all_reduce(comm, halves, halves, 10, VS_COMM_fp16, NULL)) goto failed;
     via->close(comm);
     return whole[100 * (world - 1)] != (float)(world - 1) || more[1] != world * (3.0 * rank + 1);

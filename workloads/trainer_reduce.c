@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer_reduce.c: gradients on their way to the ranks that own them: summed on the way, or, where their weights are not known yet, sent as
+ * they are and summed there. One is under way while the next is made.
+ */
+#include "workloads/trainer_shard_parts.h"
+
+/* What was under way for the unit is done: its sum is applied, or its gradient is at its owners'. */
+static int settle(struct vs_trainer *t, size_t unit, void *event)
+{
+    int err = t->shard->pass == VS_SHARD_RUNNING ? t->device->queue->follow(t->on.stream, event) : 0;
+    if (!t->shard->unit[unit].dealt) return err ? err : vs_train_apply(t, unit, NULL);
+    vs_train_give_gradient(t, unit);
+    return err;
+}
+
+/* Own parts lie in the unit's gradient where the unit has them; of an exchange, at the begin of the matrices and of the vectors. */
+size_t vs_shard_gradient_at(const struct vs_trainer *t, size_t unit, size_t part)
+{
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    vs_train_own(t, unit, own);
+    if (!t->shard || !t->shard->unit[unit].exchanged) return own[part].first;
+    return part ? vs_train_unit_of(&t->layout, unit)->vectors : 0;
+}
+
+static int run_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
+{
+    struct vs_shard *s = t->shard;
+    const struct vs_comm *comm = t->device->comm;
+    void *gradient = t->unit[unit].gradient, *dealt = s->unit[unit].dealt;
+    size_t W = vs_train_W(t), vectors = vs_train_unit_of(&t->layout, unit)->vectors, count = 0;
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    struct vs_comm_part parts[VS_TRAIN_PARTS];
+    for (size_t i = 0; i < vs_train_own(t, unit, own); i++) {
+        size_t first = i ? vectors : 0;
+        void *to = kind == VS_SHARD_REDUCE ? vs_train_at(gradient, own[i].first, W) : vs_train_at(dealt, first, W);
+        if (own[i].count) parts[count++] = (struct vs_comm_part){vs_train_at(gradient, first, W), to, own[i].count, vs_shard_dtype(t, W)};
+    }
+    int err = vs_shard_follow(t, s->reduce_stream);
+    if (!err && kind == VS_SHARD_REDUCE) err = comm->reduce_scatter(s->ranks->reduce, parts, count, s->reduce_stream);
+    else if (!err) err = comm->all_to_all(s->ranks->reduce, parts, count, s->reduce_stream);
+    if (!err) err = t->device->queue->record(s->reduced[s->turn], s->reduce_stream);
+    return err ? err : vs_shard_tell(t, s->reduced[s->turn]);
+}
+
+/* Begins with this unit, and ends with the one before: that was under way while this one's gradient was made. */
+static int begin_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
+{
+    struct vs_shard *s = t->shard;
+    void *event = s->reduced[!s->turn];
+    size_t before = s->reduced_unit;
+    bool run, more = s->reducing;
+    int err = vs_shard_next(t, kind, unit, &run);
+    if (!err && run) err = run_sum(t, kind, unit);
+    s->turn = !s->turn;
+    s->reducing = true;
+    s->reduced_unit = unit;
+    return err || !more ? err : settle(t, before, event);
+}
+
+int vs_shard_update(struct vs_trainer *t, size_t unit)
+{
+    return begin_sum(t, VS_SHARD_REDUCE, unit);
+}
+
+int vs_shard_exchange(struct vs_trainer *t, size_t unit)
+{
+    const struct vs_train_part all = {0, vs_train_unit_of(&t->layout, unit)->count, 0, 0};
+    int err = vs_train_take_parts(t, unit, vs_train_W(t), "gradient", ".of_ranks", &all, 1, &t->shard->unit[unit].dealt);
+    return err ? err : begin_sum(t, VS_SHARD_EXCHANGE, unit);
+}
+
+int vs_shard_flush(struct vs_trainer *t)
+{
+    struct vs_shard *s = t->shard;
+    if (!s || !s->reducing) return 0;
+    s->reducing = false;
+    return settle(t, s->reduced_unit, s->reduced[!s->turn]);
+}
+
+static int gather_coefficients(struct vs_trainer *t, void *all)
+{
+    struct vs_shard *s = t->shard;
+    const struct vs_comm_part part = {t->c, all, 1, VS_COMM_fp32};
+    bool run;
+    int err = vs_shard_next(t, VS_SHARD_COEFFICIENTS, 0, &run);
+    if (err || !run) return err;
+    err = vs_shard_follow(t, s->reduce_stream);
+    if (!err) err = t->device->comm->all_gather(s->ranks->reduce, &part, 1, s->reduce_stream);
+    if (!err) err = t->device->queue->record(s->reduced[s->turn], s->reduce_stream);
+    if (!err) err = vs_shard_tell(t, s->reduced[s->turn]);
+    return err ? err : t->device->queue->follow(t->on.stream, s->reduced[s->turn]);
+}
+
+static int apply_exchanged(struct vs_trainer *t, size_t unit, const float *c)
+{
+    struct vs_shard *s = t->shard;
+    struct vs_train_part own[VS_TRAIN_PARTS];
+    int err = 0;
+    t->unit[unit].gradient = s->unit[unit].dealt;
+    s->unit[unit].dealt = NULL;
+    s->unit[unit].exchanged = true;
+    for (size_t i = 0; !err && i < vs_train_own(t, unit, own); i++) {
+        void *x = vs_train_at(t->unit[unit].gradient, vs_shard_gradient_at(t, unit, i), vs_train_W(t));
+        if (own[i].count)
+            err = VS_TRAIN_RUN(t, weighted_sum(&t->on, x, c, s->ranks->world, own[i].count, own[i].count, false, x));
+    }
+    if (!err) err = vs_train_apply(t, unit, NULL);
+    s->unit[unit].exchanged = false;
+    return err;
+}
+
+int vs_shard_apply_exchanged(struct vs_trainer *t)
+{
+    void *c = NULL;
+    int err = vs_shard_flush(t);
+    if (!err) err = vs_train_take(t, t->shard->ranks->world * sizeof(float), &c, "workspace/norm_samples.coefficients_of_ranks");
+    if (!err) err = gather_coefficients(t, c);
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = apply_exchanged(t, u, c);
+    vs_train_give(t, &c);
+    return err;
+}
