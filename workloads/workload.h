@@ -15,7 +15,8 @@ extern "C" {
 /* X(name, what it does) */
 #define VS_WORKLOADS(X)                                                                \
     X(norms, "per-sample gradient norms of a linear layer, by several algorithms")     \
-    X(train, "steps of a transformer's training, plain or with per-sample clipping (DP-SGD)")
+    X(train, "steps of a transformer's training, plain or with per-sample clipping (DP-SGD)") \
+    X(fsdp_norms, "per-sample norms of a model sharded over ranks: right, fast, and by stages")
 
 /* argv[0] is the workload's name. Exit status: 0; 1 a result is wrong or the device failed; 2 the arguments are. */
 #define X(name, what) int vs_workload_##name(int argc, char **argv);
