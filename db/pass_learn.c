@@ -215,7 +215,7 @@ void vs_pass_find_settled(struct vs_process *p)
         if (vs_passes_grow(&at, &room, n, sizeof *at)) break;
         at[n++] = y->alloc_ts;
     }
-    qsort(at, n, sizeof *at, vs_passes_by_time);
+    if (n) qsort(at, n, sizeof *at, vs_passes_by_time);
     s->settled_at = 0;
     for (i = 0; i < s->nallocated; i++) {
         while (stays < n && at[stays] < s->allocated_at[i]) stays++; /* other threads' */

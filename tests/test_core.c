@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "db/ingest.h"
 #include "recording.h"
 
 Suite *make_core_suite(void);
@@ -324,59 +323,6 @@ START_TEST(test_ranks)
 }
 END_TEST
 
-/* Ingested step by step while it runs, and finished when its memory is gone: as `vramscope run` does. */
-START_TEST(test_ingest_while_it_runs)
-{
-    const char *argv[] = {"core_events", "slow", "2000", NULL};
-    const struct timespec pause = {0, 100000000};
-    struct vs_ingest *in = NULL;
-    int i;
-    recording_begin(&r, "steps");
-    recording_start(&r, argv, NULL);
-    ck_assert_int_eq(vs_ingest_open(r.db, VS_INGEST_NEW, &in, NULL), 0);
-    for (i = 0; i < 10; i++) {
-        nanosleep(&pause, NULL);
-        vs_ingest_step(in, r.run, NULL); /* at first there is no folder */
-    }
-    recording_wait(&r);
-    ck_assert_int_eq(vs_ingest_finish(in, r.run, 1, NULL), 0);
-    vs_ingest_close(in);
-    recording_ingest(&r);
-    recording_check(&r, 0);
-    ck_assert_int_eq(stored(), 40000);
-}
-END_TEST
-
-static void end_of_the_program(void *arg, const struct vs_ingest_progress *progress)
-{
-    (void)progress;
-    if (*(bool *)arg) return;
-    *(bool *)arg = true;
-    recording_wait(&r);
-}
-
-/* It ends, and its memory goes, in the middle of a pass: what was counted before that is not what counts. */
-START_TEST(test_ends_while_it_is_read)
-{
-    const char *argv[] = {"core_events", "slow", "2000", NULL};
-    const struct timespec pause = {0, 500000000};
-    struct vs_ingest *in = NULL;
-    bool ended = false;
-    recording_begin(&r, "ends");
-    recording_start(&r, argv, NULL);
-    nanosleep(&pause, NULL);
-    ck_assert_int_eq(vs_ingest_open(r.db, VS_INGEST_NEW, &in, NULL), 0);
-    vs_ingest_on_progress(in, end_of_the_program, &ended);
-    ck_assert_int_eq(vs_ingest_step(in, r.run, NULL), 0);
-    ck_assert(ended);
-    ck_assert_int_eq(vs_ingest_finish(in, r.run, 1, NULL), 0);
-    vs_ingest_close(in);
-    recording_ingest(&r);
-    recording_check(&r, 0);
-    ck_assert_int_eq(stored(), 40000);
-}
-END_TEST
-
 START_TEST(test_private)
 {
     char command[700];
@@ -419,8 +365,6 @@ Suite *make_core_suite(void)
     tcase_add_test(c, test_unwritable_folder);
     tcase_add_test(c, test_settings);
     tcase_add_test(c, test_ranks);
-    tcase_add_test(c, test_ingest_while_it_runs);
-    tcase_add_test(c, test_ends_while_it_is_read);
     tcase_add_test(c, test_private);
     tcase_add_test(c, test_thread_names);
     suite_add_tcase(s, c);
