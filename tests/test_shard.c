@@ -359,7 +359,7 @@ static void disagree(int rank, int port)
 START_TEST(test_schedules_that_differ)
 {
     pid_t child[2];
-    int status, port = 20000 + (int)(getpid() % 20000);
+    int status, port = 20000 + (int)(getpid() % 10000);
     if (!recording_forks_make_sense()) return;
     for (int r = 0; r < 2; r++) {
         child[r] = fork();

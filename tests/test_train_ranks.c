@@ -26,7 +26,7 @@ static void real_workload(void)
 {
     cli_folder();
     unsetenv("VRAMSCOPE_WORKLOAD");
-    snprintf(port, sizeof port, "%d", 20000 + (int)(getpid() % 20000));
+    snprintf(port, sizeof port, "%d", 20000 + (int)(getpid() % 10000));
 }
 
 /* A rank by itself, as a launcher would start it. more: further words. */

@@ -33,23 +33,23 @@ class Context:
             json.dump(result, f, indent=1)
         os.replace(path + ".new", path)
 
-    def run(self, command, stdout=subprocess.PIPE, least=5.0):
-        """(exit status, output of both); TimeOver when it had to be ended, which it is by SIGTERM first."""
-        if self.left() < least:
+    def run(self, command, stdout=subprocess.PIPE, least=5.0, limit=None, env=None):
+        """(exit status, output of both). It is ended, by SIGTERM first, when the time of this call is over, which raises TimeOver, and
+        when its own limit is: then its status is 124."""
+        left = self.left()
+        if left < least:
             raise TimeOver
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, text=True, errors="replace")
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                 env=None if env is None else {**os.environ, **env}, start_new_session=True)
         try:
-            output, _ = child.communicate(timeout=min(self.left(), 600))
+            output, _ = child.communicate(timeout=min(left, limit or 600))
         except BaseException as e:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.communicate(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.communicate()
-            if isinstance(e, subprocess.TimeoutExpired):
+            output = end(child)
+            if not isinstance(e, subprocess.TimeoutExpired):
+                raise
+            if not limit or left <= limit:
                 raise TimeOver from None
-            raise
+            return 124, f"{output}\nended after {limit} s\n"
         return child.returncode, output
 
     def suite(self, label, experiments, flags):
@@ -74,7 +74,7 @@ class Context:
             json.dump([status, os.path.basename(runs[-1])], f)
         return status, runs[-1]
 
-    def one(self, label, flags):
+    def one(self, label, flags, limit=None):
         """(exit status, its result or None, output) of one experiment; a status of 0 is not run again."""
         base = os.path.join(self.work, label)
         result, output = None, ""
@@ -84,7 +84,7 @@ class Context:
         if status is None:
             os.makedirs(self.work, exist_ok=True)
             status, output = self.run([self.tool, "bench", "train", "--device", self.options.device, "--force", "-o", base + ".db",
-                                       "--output", base + ".json", *flags])
+                                       "--output", base + ".json", *flags], limit=limit)
             with open(base + ".txt", "w") as f:
                 f.write(output)
             result = load(base + ".json") if os.path.exists(base + ".json") else None
@@ -97,6 +97,30 @@ class Context:
         if r.returncode:
             raise RuntimeError(f"vramscope query {database}: {last_line(r.stderr)}")
         return json.loads(r.stdout)
+
+
+class Verdicts:
+    """Of things that are right or not, each said at once."""
+
+    def __init__(self, context):
+        self.context, self.all = context, []
+
+    def say(self, what, right, text):
+        self.all.append({"what": what, "right": bool(right), "text": text})
+        self.context.say(f"{'right' if right else 'WRONG':<7}{what}: {text}")
+
+    def right(self):
+        return sum(v["right"] for v in self.all)
+
+
+def end(child, grace=10):
+    """A session's first process by SIGTERM, and after some seconds all of its group by SIGKILL. What it still said."""
+    child.send_signal(signal.SIGTERM)
+    try:
+        return child.communicate(timeout=grace)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        return child.communicate()[0]
 
 
 def last_line(text):

@@ -2,7 +2,7 @@
 # Part post-mortem of run.py: options that make no sense, a step that cannot fit (which has to say what would), and suites of which one
 # experiment fails while the others run. Memory is made short by another process that holds most of the GPU's.
 import os, re, subprocess
-from context import MIB, OK, WRONG, last_line, results_of
+from context import MIB, OK, WRONG, Verdicts, last_line, results_of
 
 SUMMARY = re.compile(r"^  (\S+(?: T=\d+)?): (FAILED \(.*\)|Peak Memory.*)$", re.M)
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -27,15 +27,6 @@ ENOUGH = 3 * 2**30  # for the context, libraries and their workspaces of the pro
 def size(text):
     number, unit = text.split()
     return float(number) * UNITS[unit]
-
-
-class Verdicts:
-    def __init__(self, context):
-        self.context, self.all = context, []
-
-    def say(self, what, right, text):
-        self.all.append({"what": what, "right": bool(right), "text": text})
-        self.context.say(f"{'right' if right else 'WRONG':<7}{what}: {text}")
 
 
 def bad_options(context, preset, verdicts):
@@ -126,5 +117,5 @@ def run(context):
         suite_verdict(verdicts, "suite: one length is refused, the other runs", status, folder, "vanilla T=1000",
                       lambda reason: "longer than the preset" in reason)
     context.keep(verdicts.all)
-    right = sum(v["right"] for v in verdicts.all)
+    right = verdicts.right()
     return OK if right == len(verdicts.all) else WRONG, f"{right} of {len(verdicts.all)} as they should be"
