@@ -56,6 +56,7 @@ const struct vs_comm vs_comm_nccl = {"nccl", no_id, no_open, no_end, no_end, no_
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdarg>
 #include <cstdio>
@@ -126,6 +127,7 @@ struct communicator {
     std::condition_variable changed;
     bool done = false, closed = false; /* the making is over, well or not */
     std::atomic<bool> aborted{false};
+    std::atomic<int> inside{0}; /* threads that are about to call NCCL with `comm`, or are in such a call */
     ncclResult_t made = ncclInProgress;
     std::string why;
     ncclComm_t comm = nullptr;
@@ -243,6 +245,8 @@ void abort_comm(void *comm)
     std::lock_guard<std::mutex> guard(c->mutex);
     if (c->aborted || c->closed) return;
     c->aborted = true;
+    /* A call that has only begun would find its communicator gone. One that waits in NCCL is what the abort ends. */
+    for (int i = 0; i < 100 && c->inside; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (c->comm) nccl.CommAbort(c->comm);
     c->comm = nullptr;
     c->changed.notify_all();
@@ -280,8 +284,13 @@ template <class Queue> int run(void *handle, const struct vs_comm_part *parts, s
     {
         std::lock_guard<std::mutex> guard(c.mutex);
         comm = c.comm;
+        if (!comm) return nccl_failed(c, ncclInvalidUsage, what);
+        c.inside++;
     }
-    if (!comm) return nccl_failed(c, ncclInvalidUsage, what);
+    struct leave {
+        communicator &c;
+        ~leave() { c.inside--; }
+    } left{c};
     for (size_t i = 0; i < count; i++)
         if (type_of(parts[i].dtype) == ncclNumTypes) return failed(-EINVAL, "%s: %s: no such type", c.name.c_str(), what);
     ncclResult_t result = nccl.GroupStart();

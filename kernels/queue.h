@@ -19,11 +19,11 @@ struct vs_queue {
     /* waits for no other stream by itself; urgent: where both have work, the device takes this stream's first */
     int (*open)(void **stream, bool urgent);
     void (*close)(void *stream); /* NULL is fine */
-    int (*event_open)(void **event);
+    int (*event_open)(void **event, bool timed); /* timed: ms() may ask for it; costs a little more each time */
     void (*event_close)(void *event);           /* NULL is fine */
     int (*record)(void *event, void *stream);   /* here: all that was queued before */
     int (*follow)(void *stream, void *event);   /* what is queued from now on waits for it; one never recorded is passed */
-    int (*ms)(void *first, void *last, double *ms); /* between two recorded events; waits for `last` */
+    int (*ms)(void *first, void *last, double *ms); /* between two recorded events that are timed; waits for `last` */
     /* tell(arg) is called once the stream has come to here, on a thread of the driver's (CPU: at once), and makes no device call. */
     int (*tell)(void *stream, void (*tell)(void *arg), void *arg);
 };

@@ -20,8 +20,9 @@ static void cpu_close(void *stream)
     (void)stream;
 }
 
-static int cpu_event_open(void **event)
+static int cpu_event_open(void **event, bool timed)
 {
+    (void)timed;
     *event = calloc(1, sizeof(struct timespec));
     return *event ? 0 : -ENOMEM;
 }

@@ -21,9 +21,11 @@ static void cuda_close(void *stream)
     if (stream) cudaStreamDestroy(static_cast<cudaStream_t>(stream));
 }
 
-static int cuda_event_open(void **event)
+static int cuda_event_open(void **event, bool timed)
 {
-    return vs_cuda_failed(cudaEventCreate(reinterpret_cast<cudaEvent_t *>(event)), "event");
+    return vs_cuda_failed(cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t *>(event),
+                                                   timed ? cudaEventDefault : cudaEventDisableTiming),
+                          "event");
 }
 
 static void cuda_event_close(void *event)

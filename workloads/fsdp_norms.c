@@ -28,6 +28,12 @@ int vs_fsdp_failed(struct vs_fsdp_job *job, int err, const char *doing)
     return err;
 }
 
+int vs_fsdp_trainer_failed(struct vs_fsdp_job *job, const struct vs_trainer *t, int err, const char *doing)
+{
+    if (err && err != -ECANCELED && *t->why && !*job->why) snprintf(job->why, sizeof job->why, "%s: %s", doing, t->why);
+    return vs_fsdp_failed(job, err, doing);
+}
+
 /* Said before anything is asked for: a system that promises more than it has ends the program later. */
 static int fits(struct vs_fsdp_job *job, size_t needed)
 {
@@ -48,7 +54,7 @@ int vs_fsdp_trainer_open(struct vs_fsdp_job *job, const struct vs_train_settings
     if (*why) snprintf(job->why, sizeof job->why, "%s", why);
     if (!err) err = fits(job, t->arena.high);
     if (!err) err = vs_trainer_open(t);
-    return vs_fsdp_failed(job, err, "trainer");
+    return vs_fsdp_trainer_failed(job, t, err, "trainer");
 }
 
 int vs_fsdp_largest(struct vs_fsdp_job *job, double *value)

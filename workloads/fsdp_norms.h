@@ -90,6 +90,8 @@ struct vs_fsdp_job {
 };
 /* Keeps why; returns err. */
 int vs_fsdp_failed(struct vs_fsdp_job *job, int err, const char *doing);
+/* The same, with what the trainer knows of it. */
+int vs_fsdp_trainer_failed(struct vs_fsdp_job *job, const struct vs_trainer *t, int err, const char *doing);
 /* A trainer of these settings on this rank, ready for its first step. Closed also when that failed. */
 int vs_fsdp_trainer_open(struct vs_fsdp_job *job, const struct vs_train_settings *s, struct vs_trainer *t);
 /* The largest value of all ranks; NaN where any is. */

@@ -111,7 +111,7 @@ static int make_run(struct vs_fsdp_check *c, struct vs_fsdp_run *run)
     if (!norm) return vs_fsdp_failed(c->job, -ENOMEM, "memory for norms");
     int err = vs_fsdp_trainer_open(c->job, &s, &t);
     if (!err) err = make_steps(c, run, &t, norm);
-    vs_fsdp_failed(c->job, err, "a training step");
+    vs_fsdp_trainer_failed(c->job, &t, err, "a training step");
     if (err && err != -ECANCELED)
         vs_ranks_fail(&c->job->ranks, c->job->why); /* or the trainer's end waits for the others */
     vs_trainer_close(&t);

@@ -54,7 +54,7 @@ static int make_round(struct vs_fsdp_job *job, enum vs_train_mode mode, enum vs_
     s.timing = timing;
     int err = vs_fsdp_trainer_open(job, &s, &t);
     if (!err) err = make_steps(job, &t, out);
-    vs_fsdp_failed(job, err, "a training step");
+    vs_fsdp_trainer_failed(job, &t, err, "a training step");
     if (err && err != -ECANCELED) vs_ranks_fail(&job->ranks, job->why); /* or the trainer's end waits for the others */
     vs_trainer_close(&t);
     return err;

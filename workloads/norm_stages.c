@@ -79,8 +79,8 @@ int vs_stages_open(struct vs_stages *s, const struct vs_stages_settings *setting
     err = list_layers(s);
     if (!err && settings->how == VS_NORM_ALLREDUCE_async) err = q->open(&s->aside, true);
     for (int p = 0; p < VS_STAGE_PARTS; p++)
-        for (int i = 0; !err && i < VS_STAGE_EVENTS; i++) err = q->event_open(&s->event[p][i]);
-    return err ? err : q->event_open(&s->end);
+        for (int i = 0; !err && i < VS_STAGE_EVENTS; i++) err = q->event_open(&s->event[p][i], true);
+    return err ? err : q->event_open(&s->end, true);
 }
 
 void vs_stages_close(struct vs_stages *s)

@@ -39,12 +39,14 @@ struct vs_ranks {
     const struct vs_device *device;
     struct vs_team *team;
     struct vs_shard_ranks shard;
+    struct vs_comm_id id; /* of the communicator that is being made */
+    uint64_t steps;       /* of all trainers on these ranks */
     int local_rank;
 };
 
 /* True in the process that started ranks, and has seen them end with *status. argv as the program got it. */
 bool vs_ranks_launch(const struct vs_ranks_options *o, char *const argv[], int *status);
-/* fingerprint: what all ranks must have alike, as text. The device is made current. */
+/* fingerprint: what all ranks must have alike, as text; the kind of device is added. The device is made current. */
 int vs_ranks_open(struct vs_ranks *r, const struct vs_ranks_options *o, const struct vs_device *device, const char *fingerprint);
 /* This rank failed: all are told, and nobody waits for it any more. */
 void vs_ranks_fail(struct vs_ranks *r, const char *why);

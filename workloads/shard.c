@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "workloads/team.h"
 #include "workloads/trainer.h"
@@ -29,6 +30,24 @@ static int same_counts(struct vs_team *team, size_t mine, char *why, size_t byte
     return err;
 }
 
+/* What is done with each weight may differ where collectives do not. */
+static int same_plans(const struct vs_trainer *t, struct vs_team *team, char *why, size_t bytes)
+{
+    const struct vs_train_plan *plan = &t->plan;
+    unsigned mine[VS_TRAIN_MATRICES + 1] = {plan->semantics}, (*all)[VS_TRAIN_MATRICES + 1];
+    size_t world = (size_t)vs_team_world(team);
+    memcpy(mine + 1, plan->action, sizeof plan->action);
+    all = calloc(world, sizeof *all);
+    int err = all ? vs_team_gather(team, mine, sizeof mine, all) : -ENOMEM;
+    for (size_t r = 1; !err && r < world; r++) {
+        if (!memcmp(all[r], all[0], sizeof mine)) continue;
+        snprintf(why, bytes, "rank %zu and rank 0 have other plans for the same mode", r);
+        err = -EPROTO;
+    }
+    free(all);
+    return err;
+}
+
 int vs_shard_agree(const struct vs_trainer *t, char *why, size_t bytes)
 {
     size_t count, world = t->settings.ranks->world;
@@ -36,6 +55,7 @@ int vs_shard_agree(const struct vs_trainer *t, char *why, size_t bytes)
     struct vs_team *team = t->settings.ranks->team;
     *why = 0;
     int err = team ? same_counts(team, count, why, bytes) : 0;
+    if (!err && team) err = same_plans(t, team, why, bytes);
     if (err || !team || !count) return err;
     struct vs_shard_op *all = calloc(world * count, sizeof *all);
     err = all ? vs_team_gather(team, mine, count * sizeof *mine, all) : -ENOMEM;

@@ -11,7 +11,8 @@
  *     reduce  sums of W in rank order or as NCCL makes them; another communicator, another stream
  *     exchange, coefficients  with one sample on each rank, whose clip coefficient is known behind the backward pass alone: gradients go
  *             to their owners as they are made, and are weighted and summed there once each rank has told its coefficient. Nothing
- *             is left to be sent at the end but that number; what is sent, and what is in memory, is as much as with a reduce
+ *             is left to be sent at the end but that number. As much is sent as by a reduce; in memory is a whole gradient, in parts of
+ *             all ranks, as it would be where each rank kept its own
  *
  * Noise and first weights are keyed by a weight's place in the model, so that they do not depend on how many ranks there are.
  * Ownership: ranks, communicators and the team are the caller's and outlive the trainer. Threading: the trainer's.
@@ -34,6 +35,7 @@ struct vs_shard_ranks {
     size_t rank, world;
     void *gather, *reduce; /* communicators of device->comm; NULL until the trainer is opened */
     struct vs_team *team;  /* told of every collective; NULL: nobody */
+    uint64_t *steps;       /* counts those of all trainers on one team, for which a step must not come twice; with a team */
     size_t left_out;       /* drill: the collective of a step with this number, from 1 on, is not made; 0: all are */
 };
 

@@ -85,7 +85,7 @@ static int mark_ready(struct bench *b)
 
 static int fail(struct bench *b, int err, const char *doing)
 {
-    const char *said = b->device ? b->device->last_error() : "";
+    const char *said = *b->trainer.why ? b->trainer.why : b->device ? b->device->last_error() : "";
     if (b->ranks.team && (err == -ECANCELED || vs_team_stopped(b->ranks.team)) && !*b->r.reason)
         snprintf(b->r.reason, sizeof b->r.reason, "%s: ended with the job", doing);
     if (!*b->r.reason)
@@ -97,7 +97,10 @@ static int fail(struct bench *b, int err, const char *doing)
 static size_t need(const struct bench *b, enum vs_train_mode mode, size_t B)
 {
     struct vs_train_settings s = b->o.train;
+    struct vs_shard_ranks alone = b->ranks.shard; /* the others do not ask, and cannot be asked */
     struct vs_trainer t;
+    alone.team = NULL;
+    if (s.ranks) s.ranks = &alone;
     s.mode = mode;
     s.model.B = B;
     size_t bytes = vs_trainer_plan(&t, &s, b->device, b->context) ? 0 : t.arena.high;

@@ -26,18 +26,27 @@ const char *vs_train_fingerprint(const struct vs_train_options *o, char *text, s
     return text;
 }
 
-/* The slowest rank's time of each step, and the mean of the losses. */
+/* The slowest rank's time of some steps, and the mean of the losses. all: world * count. */
+static int join_some(struct vs_train_result *r, struct vs_team *team, size_t world, size_t first, size_t count, double *all)
+{
+    double *times = r->times_ms + first, *losses = r->losses + first;
+    int err = vs_team_gather(team, times, count * sizeof *all, all);
+    for (size_t i = 0; !err && i < world * count; i++)
+        if (all[i] > times[i % count]) times[i % count] = all[i];
+    if (!err) err = vs_team_gather(team, losses, count * sizeof *all, all);
+    for (size_t i = 0; !err && i < count; i++) {
+        losses[i] = 0;
+        for (size_t k = 0; k < world; k++) losses[i] += all[k * count + i] / (double)world;
+    }
+    return err;
+}
+
 static int join_steps(struct vs_train_result *r, struct vs_team *team, size_t world)
 {
-    double *all = calloc(world * r->steps, sizeof *all);
-    int err = all ? vs_team_gather(team, r->times_ms, r->steps * sizeof *all, all) : -ENOMEM;
-    for (size_t i = 0; !err && i < world * r->steps; i++)
-        if (all[i] > r->times_ms[i % r->steps]) r->times_ms[i % r->steps] = all[i];
-    if (!err) err = vs_team_gather(team, r->losses, r->steps * sizeof *all, all);
-    for (size_t i = 0; !err && i < r->steps; i++) {
-        r->losses[i] = 0;
-        for (size_t k = 0; k < world; k++) r->losses[i] += all[k * r->steps + i] / (double)world;
-    }
+    enum { SOME = 1024 }; /* steps at a time: what a team gathers is limited */
+    double *all = calloc(world * SOME, sizeof *all);
+    int err = all ? 0 : -ENOMEM;
+    for (size_t i = 0; !err && i < r->steps; i += SOME) err = join_some(r, team, world, i, r->steps - i < SOME ? r->steps - i : SOME, all);
     free(all);
     return err;
 }

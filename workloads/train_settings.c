@@ -208,6 +208,11 @@ int vs_train_options_complete(struct vs_train_options *o, const struct vs_device
     if (err) return err;
     if (s->norms_only || s->mode == VS_MODE_vanilla) s->noise = 0;
     vs_train_plan_of(s, &plan);
+    if (s->timing != VS_TIMING_usual && (!*plan.norm || s->norms_only)) {
+        fprintf(stderr, "train: the time of norms makes no difference here: %s\n",
+                s->norms_only ? "with --norms-only they are immediate" : "this mode takes none of linear layers by themselves");
+        s->timing = VS_TIMING_usual;
+    }
     if (o->check && (s->mode == VS_MODE_vanilla || s->norms_only)) {
         fprintf(stderr, "train: --check compares clipped gradients, and there are none: choose another --mode\n");
         return 2;

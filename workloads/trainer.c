@@ -85,9 +85,9 @@ static int make_weights(struct vs_trainer *t)
 
 int vs_trainer_open(struct vs_trainer *t)
 {
-    int err = vs_arena_fix(&t->arena);
-    if (!err) err = vs_shard_start(t);
+    int err = vs_shard_start(t);
     if (!err) err = vs_train_aside_start(t);
+    if (!err) err = vs_arena_fix(&t->arena);
     if (!err) err = vs_train_take_all(t);
     return err ? err : make_weights(t);
 }

@@ -169,6 +169,7 @@ struct vs_trainer {
     struct vs_train_batch batch;
     struct vs_train_ids *sample;
     uint64_t step;
+    char why[256]; /* of an error among ranks; else "" and the device knows */
     void **sum;        /* by unit: of the samples so far, in micro */
     void *embedding_G; /* kept for book-keeping: gradient of the first block's input */
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "workloads/trainer_parts.h"
 
@@ -26,9 +27,10 @@ int vs_train_aside_start(struct vs_trainer *t)
     struct vs_train_aside *a = t->aside;
     if (!a) return 0;
     int err = t->device->open(&a->context);
+    if (!err && !strcmp(t->plan.norm, "auto")) err = t->device->calibrate(a->context, vs_train_norms_dtype(t));
     if (!err) err = t->device->queue->open(&a->stream, false);
-    if (!err) err = t->device->queue->event_open(&a->ready);
-    return err ? err : t->device->queue->event_open(&a->done);
+    if (!err) err = t->device->queue->event_open(&a->ready, false);
+    return err ? err : t->device->queue->event_open(&a->done, false);
 }
 
 void vs_train_aside_close(struct vs_trainer *t)
@@ -73,7 +75,8 @@ int vs_train_aside_begin(struct vs_trainer *t)
 {
     struct vs_train_aside *a = t->aside;
     const struct vs_queue *q = t->device->queue;
-    const struct vs_train_norm_place there = {a->context, a->stream, a->workspace};
+    /* what workspace they need is asked while planning, before there is another context */
+    const struct vs_train_norm_place there = {a->context ? a->context : t->on.context, a->stream, a->workspace};
     int err = vs_train_aside_end(t);
     if (err || t->kept_count == t->settled) return err;
     if (!t->arena.planning) err = q->record(a->ready, t->on.stream);

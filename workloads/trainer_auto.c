@@ -124,6 +124,19 @@ static int agree(struct vs_trainer *t, struct finding *f)
     return err;
 }
 
+/* Of all ranks, whose norms may want different workspaces. */
+static int largest(struct vs_trainer *t, size_t *bytes)
+{
+    const struct vs_shard_ranks *ranks = t->settings.ranks;
+    if (!ranks || !ranks->team) return 0;
+    size_t *all = calloc(ranks->world, sizeof *all);
+    int err = all ? vs_team_gather(ranks->team, bytes, sizeof *bytes, all) : -ENOMEM;
+    for (size_t r = 0; !err && r < ranks->world; r++)
+        if (all[r] > *bytes) *bytes = all[r];
+    free(all);
+    return err;
+}
+
 int vs_train_choose(struct vs_trainer *t)
 {
     struct candidate all[COUNT];
@@ -154,7 +167,9 @@ int vs_train_choose(struct vs_trainer *t)
         t->plan = all[best].plan;
         vs_arena_close(&t->arena);
         err = vs_train_rehearse(t);
-        if (err || t->arena.high <= found.budget) return err;
+        size_t needed = t->arena.high;
+        if (!err) err = largest(t, &needed);
+        if (err || needed <= found.budget) return err;
     }
     return 0; /* none fits: whoever opens it is told */
 }

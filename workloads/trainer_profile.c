@@ -58,8 +58,8 @@ static int open_span(struct vs_trainer *t, struct vs_train_profile *p)
     }
     struct span *s = &p->span[p->opened];
     *s = (struct span){.kind = VS_SPAN_NORMS};
-    int err = t->device->queue->event_open(&s->first);
-    if (!err) err = t->device->queue->event_open(&s->last);
+    int err = t->device->queue->event_open(&s->first, true);
+    if (!err) err = t->device->queue->event_open(&s->last, true);
     if (err) t->device->queue->event_close(s->first);
     else p->opened++;
     return err;

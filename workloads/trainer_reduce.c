@@ -34,11 +34,11 @@ static int run_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
     for (size_t i = 0; i < vs_train_own(t, unit, own); i++) {
         size_t first = i ? vectors : 0;
         void *to = kind == VS_SHARD_REDUCE ? vs_train_at(gradient, own[i].first, W) : vs_train_at(dealt, first, W);
-        if (own[i].count) parts[count++] = (struct vs_comm_part){vs_train_at(gradient, first, W), to, own[i].count, vs_shard_dtype(t, W)};
+        if (own[i].count) parts[count++] = (struct vs_comm_part){vs_train_at(gradient, first, W), to, own[i].count, vs_shard_dtype(W)};
     }
     int err = vs_shard_follow(t, s->reduce_stream);
-    if (!err && kind == VS_SHARD_REDUCE) err = comm->reduce_scatter(s->ranks->reduce, parts, count, s->reduce_stream);
-    else if (!err) err = comm->all_to_all(s->ranks->reduce, parts, count, s->reduce_stream);
+    if (!err && kind == VS_SHARD_REDUCE) err = vs_shard_failed(t, comm->reduce_scatter(s->ranks->reduce, parts, count, s->reduce_stream));
+    else if (!err) err = vs_shard_failed(t, comm->all_to_all(s->ranks->reduce, parts, count, s->reduce_stream));
     if (!err) err = t->device->queue->record(s->reduced[s->turn], s->reduce_stream);
     return err ? err : vs_shard_tell(t, s->reduced[s->turn]);
 }
@@ -86,7 +86,7 @@ static int gather_coefficients(struct vs_trainer *t, void *all)
     int err = vs_shard_next(t, VS_SHARD_COEFFICIENTS, 0, &run);
     if (err || !run) return err;
     err = vs_shard_follow(t, s->reduce_stream);
-    if (!err) err = t->device->comm->all_gather(s->ranks->reduce, &part, 1, s->reduce_stream);
+    if (!err) err = vs_shard_failed(t, t->device->comm->all_gather(s->ranks->reduce, &part, 1, s->reduce_stream));
     if (!err) err = t->device->queue->record(s->reduced[s->turn], s->reduce_stream);
     if (!err) err = vs_shard_tell(t, s->reduced[s->turn]);
     return err ? err : t->device->queue->follow(t->on.stream, s->reduced[s->turn]);

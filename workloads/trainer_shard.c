@@ -14,10 +14,11 @@
 #include "workloads/trainer_shard_parts.h"
 
 enum { AHEAD = 3 }; /* a unit that is needed again so soon stays */
+enum { SLOTS = 8 }; /* steps until a message to the team may be overwritten: nobody is that late */
 
-enum vs_comm_dtype vs_shard_dtype(const struct vs_trainer *t, size_t element)
+enum vs_comm_dtype vs_shard_dtype(size_t element)
 {
-    return element == 8 ? VS_COMM_fp64 : element == 4 ? VS_COMM_fp32 : t->on.dtype == VS_TRAIN_bf16 ? VS_COMM_bf16 : VS_COMM_fp16;
+    return element == 8 ? VS_COMM_fp64 : element == 4 ? VS_COMM_fp32 : VS_COMM_bf16;
 }
 
 size_t vs_train_own(const struct vs_trainer *t, size_t unit, struct vs_train_part own[VS_TRAIN_PARTS])
@@ -80,6 +81,12 @@ static size_t op_bytes(const struct vs_trainer *t, enum vs_shard_kind kind, size
     return u->vectors * (kind == VS_SHARD_GATHER ? vs_train_E(t) : vs_train_W(t)) + (u->count - u->vectors) * vs_train_W(t);
 }
 
+int vs_shard_failed(struct vs_trainer *t, int err)
+{
+    if (err) snprintf(t->why, sizeof t->why, "%s", t->device->comm->last_error());
+    return err;
+}
+
 static const char *const kinds[] = {
 #define X(id, name) name,
     VS_SHARD_KINDS(X)
@@ -101,12 +108,16 @@ int vs_shard_next(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit, bo
                  kind == VS_SHARD_COEFFICIENTS ? "coefficients" : vs_train_unit_name(&t->layout, unit, name, sizeof name));
         return 0;
     }
-    if (s->next == s->ops || s->op[s->next].kind != kind || s->op[s->next].unit != unit) return -EPROTO;
+    if (s->next == s->ops || s->op[s->next].kind != kind || s->op[s->next].unit != unit) {
+        snprintf(t->why, sizeof t->why, "the step is not the one that was planned: its collective %zu should be %s", s->next + 1,
+                 s->next == s->ops ? "none" : s->op[s->next].what);
+        return -EPROTO;
+    }
     if (s->ranks->team && vs_team_stopped(s->ranks->team)) return -ECANCELED;
-    int err = t->device->comm->check(kind == VS_SHARD_GATHER ? s->ranks->gather : s->ranks->reduce);
+    int err = vs_shard_failed(t, t->device->comm->check(kind == VS_SHARD_GATHER ? s->ranks->gather : s->ranks->reduce));
     if (err) return err;
     *run = ++s->next != s->ranks->left_out;
-    if (*run && s->ranks->team) vs_team_note(s->ranks->team, t->step, s->next - 1, s->op[s->next - 1].what);
+    if (*run && s->ranks->team) vs_team_note(s->ranks->team, s->step, s->next - 1, s->op[s->next - 1].what);
     return 0;
 }
 
@@ -121,9 +132,9 @@ int vs_shard_tell(struct vs_trainer *t, void *event)
 {
     struct vs_shard *s = t->shard;
     size_t index = s->next - 1;
-    struct vs_shard_told *told = &s->told[2 * index + t->step % 2];
+    struct vs_shard_told *told = &s->told[SLOTS * index + s->step % SLOTS];
     if (!s->ranks->team) return 0;
-    *told = (struct vs_shard_told){s->ranks->team, t->step, index};
+    *told = (struct vs_shard_told){s->ranks->team, s->step, index};
     int err = t->device->queue->follow(s->tell_stream, event);
     return err ? err : t->device->queue->tell(s->tell_stream, completed, told);
 }
@@ -162,11 +173,11 @@ static int run_gather(struct vs_trainer *t, size_t unit)
     struct vs_train_part part[VS_TRAIN_PARTS];
     vs_train_own(t, unit, part);
     const struct vs_comm_part parts[] = {
-        {own->working ? own->working : own->weight, w->matrices, part[0].count, vs_shard_dtype(t, vs_train_E(t))},
-        {vs_train_at(own->weight, part[1].at, vs_train_W(t)), w->vectors, part[1].count, vs_shard_dtype(t, vs_train_W(t))}};
+        {own->working ? own->working : own->weight, w->matrices, part[0].count, vs_shard_dtype(vs_train_E(t))},
+        {vs_train_at(own->weight, part[1].at, vs_train_W(t)), w->vectors, part[1].count, vs_shard_dtype(vs_train_W(t))}};
     size_t skip = !part[0].count, count = VS_TRAIN_PARTS - skip - !part[1].count; /* a unit may have no matrices, or no vectors */
     int err = vs_shard_follow(t, s->gather_stream);
-    if (!err) err = t->device->comm->all_gather(s->ranks->gather, parts + skip, count, s->gather_stream);
+    if (!err) err = vs_shard_failed(t, t->device->comm->all_gather(s->ranks->gather, parts + skip, count, s->gather_stream));
     if (!err) err = t->device->queue->record(w->event, s->gather_stream);
     return err ? err : vs_shard_tell(t, w->event);
 }
@@ -232,6 +243,7 @@ void vs_shard_begin(struct vs_trainer *t)
     s->at = s->next = 0;
     s->pass = !t->arena.planning ? VS_SHARD_RUNNING : s->needs ? VS_SHARD_LISTING : VS_SHARD_LEARNING;
     if (s->pass != VS_SHARD_RUNNING) s->ops = 0;
+    else if (s->ranks->team) s->step = ++*s->ranks->steps;
 }
 
 int vs_shard_end(struct vs_trainer *t, int err)
@@ -264,13 +276,13 @@ int vs_shard_start(struct vs_trainer *t)
     struct vs_shard *s = t->shard;
     const struct vs_queue *q = t->device->queue;
     if (!s) return 0;
-    s->told = calloc(2 * s->ops, sizeof *s->told);
+    s->told = calloc(SLOTS * s->ops, sizeof *s->told);
     int err = s->told ? q->open(&s->gather_stream, true) : -ENOMEM;
     if (!err) err = q->open(&s->reduce_stream, true);
     if (!err) err = q->open(&s->tell_stream, false);
-    if (!err) err = q->event_open(&s->here);
-    for (int i = 0; !err && i < 2; i++) err = q->event_open(&s->reduced[i]);
-    for (size_t u = 0; !err && u < t->layout.units; u++) err = q->event_open(&s->unit[u].event);
+    if (!err) err = q->event_open(&s->here, false);
+    for (int i = 0; !err && i < 2; i++) err = q->event_open(&s->reduced[i], false);
+    for (size_t u = 0; !err && u < t->layout.units; u++) err = q->event_open(&s->unit[u].event, false);
     return err;
 }
 

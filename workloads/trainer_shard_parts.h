@@ -37,7 +37,8 @@ struct vs_shard {
     size_t *need, needs, need_room, at; /* units in the order a step needs them */
     struct vs_shard_op *op;
     size_t ops, op_room, next;
-    struct vs_shard_told *told; /* 2 * ops */
+    struct vs_shard_told *told; /* several of each operation, by step */
+    uint64_t step;              /* as the team counts */
     struct vs_shard_unit *unit;
     void *gather_stream, *reduce_stream, *tell_stream;
     void *here, *reduced[2]; /* events */
@@ -46,8 +47,10 @@ struct vs_shard {
     size_t reduced_unit;
 };
 
-/* NCCL's type of elements of that size in this trainer. */
-enum vs_comm_dtype vs_shard_dtype(const struct vs_trainer *t, size_t element);
+/* The type of the trainer's elements of that size. */
+enum vs_comm_dtype vs_shard_dtype(size_t element);
+/* Keeps what the communicators say of an error, where there is one, and returns it. */
+int vs_shard_failed(struct vs_trainer *t, int err);
 /* The next collective of the step: listed, or held against the list. *run: it is to be made. */
 int vs_shard_next(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit, bool *run);
 /* `stream` is behind all that the trainer's was given. */
