@@ -46,7 +46,7 @@ const struct vs_command vs_command_bench = {
     .name = "bench",
     .operands = "NAME [OPTIONS]",
     .summary = "Record a built-in workload and print its results as tables",
-#define X(id, name, what) "\n  " name "    " what
+#define X(id, name, what) "\n  " name ": " what
     .about = "Benchmarks (vramscope bench NAME --help tells more):" VS_BENCHES(X),
 #undef X
     .example = "vramscope bench norms --T 512,1024,2048 --d 1024 --p 1024 --check",

@@ -208,7 +208,7 @@ static const struct {
     {{"bench"}, 2, NULL, "bench needs the name of a benchmark"},
     {{"bench", "nroms"}, 2, NULL, "there is no benchmark nroms; did you mean norms?"},
     {{"bench", "--csv"}, 2, NULL, "unknown option --csv"},
-    {{"bench", "--help"}, 0, "\n  norms    per-sample gradient norms", NULL},
+    {{"bench", "--help"}, 0, "\n  norms: per-sample gradient norms", NULL},
     {{"bench", "norms", "--help"}, 0, "--append", "progress"},
     {{"bench", "norms", "-h"}, 0, "Options of the workload:\n\nnorms --help\n", "progress"},
     {{"bench", "norms", "--csv", "--json"}, 2, NULL, "--csv and --json exclude each other"},

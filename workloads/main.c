@@ -25,7 +25,7 @@ enum { COUNT = sizeof workloads / sizeof *workloads };
 static void usage(FILE *f)
 {
     fprintf(f, "usage: vramscope-workload WORKLOAD [OPTION...]   (WORKLOAD --help lists its options)\n\n");
-    for (size_t i = 0; i < COUNT; i++) fprintf(f, "  %-8s %s\n", workloads[i].name, workloads[i].what);
+    for (size_t i = 0; i < COUNT; i++) fprintf(f, "  %-10s %s\n", workloads[i].name, workloads[i].what);
 }
 
 /* A file that took the number of a closed stdout or stderr would be written into. Reading stdin and writing stdout fail as
