@@ -104,7 +104,7 @@ START_TEST(test_place)
     ck_assert_int_eq(p.world, places[_i].world);
     ck_assert_int_eq(p.local_rank, places[_i].local_rank);
     ck_assert_int_eq(p.port, places[_i].port);
-    ck_assert_int_eq(vs_launched(), strcmp(p.launcher, "none") != 0);
+    ck_assert_int_eq(vs_launched(), !strcmp(p.launcher, "vramscope"));
 }
 END_TEST
 

@@ -39,7 +39,8 @@ struct launch {
 
 int vs_launched(void)
 {
-    return vs_team_rank_variable() != NULL;
+    const char *by = getenv("VRAMSCOPE_LAUNCHER");
+    return by && !strcmp(by, "vramscope") && getenv("RANK");
 }
 
 /* The port's holder, which never listens: as long as it is there the system gives the port to nobody, but rank 0 may listen at it,

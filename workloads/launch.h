@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* True in a rank that something launched: RANK or its like is set. */
+/* True in a rank that vs_launch started. */
 int vs_launched(void);
 /* argv as the program got it. port 0: a free one. The exit status of the whole: 0, or that of the first rank that failed (128 + n for
  * signal n). */

@@ -16,12 +16,15 @@ enum { GRACE_MS = 10000 }; /* for ranks to end by themselves once one has failed
 
 bool vs_ranks_launch(const struct vs_ranks_options *o, char *const argv[], int *status)
 {
-    if (!o->nproc || (getenv("RANK") && getenv("VRAMSCOPE_LAUNCHER"))) return false;
-    if (getenv("RANK")) {
-        fprintf(stderr, "ranks: RANK is set, so a launcher has started this rank already: leave out --nproc\n");
-        *status = 2;
-        return true;
-    }
+    struct vs_team_place place;
+    char why[256];
+    if (!o->nproc || vs_launched()) return false;
+    int err = vs_team_place(&place, why, sizeof why);
+    if (err) fprintf(stderr, "ranks: %s\n", why);
+    else if (place.world > 1)
+        fprintf(stderr, "ranks: %s has started this one as rank %d of %d: leave out --nproc\n", place.launcher, place.rank, place.world);
+    *status = 2;
+    if (err || place.world > 1) return true;
     *status = vs_launch((int)o->nproc, (int)o->port, GRACE_MS, argv);
     return true;
 }

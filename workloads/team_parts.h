@@ -131,8 +131,6 @@ void vs_team_say(int rank, const char *format, ...) __attribute__((format(printf
 void vs_team_clean(char *to, size_t bytes, const void *from, size_t from_bytes);
 /* Adds to a text of `bytes`; what does not fit is cut. Returns the new length. */
 size_t vs_team_add(char *text, size_t bytes, size_t at, const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* The variable that says which rank this is, or NULL. */
-const char *vs_team_rank_variable(void);
 
 /* team_listen.c, team_join.c: the meeting. 0 or -errno, said. */
 int vs_team_listen(struct vs_team *team, const char *fingerprint);

@@ -42,12 +42,6 @@ static const struct launcher *find(void)
     return NULL;
 }
 
-const char *vs_team_rank_variable(void)
-{
-    const struct launcher *l = find();
-    return l ? l->rank : NULL;
-}
-
 /* Digits and nothing else. */
 static int number(const char *name, int least, int most, int *out, char *why, size_t bytes)
 {
