@@ -81,10 +81,9 @@ void vs_across_incomplete(struct vs_sheet *s, int64_t most)
     int64_t shown = 0;
     if (!all) return;
     vs_sheet_line(s, "!! %lld COLLECTIVE%s NOT COMPLETE; of each communicator the first:", (long long)all, all == 1 ? "" : "S");
-    q = vs_sheet_query(s, "SELECT op, sequence, bytes, name, missing, unfinished, unreported, differs FROM collective_match m"
-                          " WHERE " INCOMPLETE " AND sequence = (SELECT MIN(x.sequence) FROM collective_match x WHERE x.team = m.team"
-                          " AND (x.missing IS NOT NULL OR x.unfinished IS NOT NULL OR x.unreported IS NOT NULL OR x.differs))"
-                          " ORDER BY first_start_ns LIMIT ?2");
+    q = vs_sheet_query(s, "SELECT op, sequence, bytes, name, missing, unfinished, unreported, differs FROM collective_match JOIN"
+                          " (SELECT team AS of, MIN(sequence) AS lowest FROM collective_match WHERE " INCOMPLETE " GROUP BY team)"
+                          " ON team IS of AND sequence = lowest WHERE " INCOMPLETE " ORDER BY first_start_ns LIMIT ?2");
     if (q) sqlite3_bind_int64(q, 2, most);
     while (vs_sheet_next(s, &q)) {
         incomplete_line(s, q);

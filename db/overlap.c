@@ -195,8 +195,9 @@ static void sweep_calls(struct sweep *w)
 {
     int64_t base = (w->process - 1) * VS_ROWS_PER_PROCESS;
     bool any = false;
-    sqlite3_stmt *q = vs_match_query(w->store, "SELECT c.begin_ns, c.end_ns FROM collective c JOIN communicator m ON m.id ="
-                                               " c.communicator_id WHERE c.id > ?1 AND c.id <= ?2 AND c.end_ns > c.begin_ns AND"
+    sqlite3_stmt *q = vs_match_query(w->store, "SELECT c.begin_ns, COALESCE(c.end_ns, p.end_ns) AS end FROM collective c JOIN"
+                                               " process p ON p.id = c.process_id JOIN communicator m ON m.id ="
+                                               " c.communicator_id WHERE c.id > ?1 AND c.id <= ?2 AND end > c.begin_ns AND"
                                                " c.origin = 'nvtx' AND m.device IS NULL ORDER BY 1");
     if (q) sqlite3_bind_int64(q, 1, base), sqlite3_bind_int64(q, 2, base + VS_ROWS_PER_PROCESS);
     while (vs_match_next(w->store, &q)) {

@@ -733,7 +733,7 @@ CREATE VIEW collective_summary AS
          SUM(c.end_ns IS NULL) AS unfinished
     FROM collective c JOIN process p ON p.id = c.process_id GROUP BY c.process_id, c.op, c.dtype;
 
-CREATE VIEW collective_by_size AS -- per op and size: medians over its collectives that are whole
+CREATE VIEW collective_by_size AS -- per op and size, of all runs in the database: medians over the collectives that have the number
   WITH o AS (SELECT op, bytes, skew_ns, duration_ns, bus_gbps, grouped, COUNT(skew_ns) OVER s AS skews, ROW_NUMBER() OVER (s ORDER BY skew_ns) AS skew_at,
                     COUNT(duration_ns) OVER s AS durations, ROW_NUMBER() OVER (s ORDER BY duration_ns IS NULL, duration_ns) AS duration_at,
                     COUNT(bus_gbps) OVER s AS rates, ROW_NUMBER() OVER (s ORDER BY bus_gbps IS NULL, bus_gbps) AS rate_at

@@ -6,7 +6,11 @@
 #include <math.h>
 #include <stdarg.h>
 
+#include <math.h>
+#include <stdbool.h>
+
 #include "experiment_case.h"
+#include "workloads/fsdp_norms.h"
 
 Suite *make_fsdp_norms_suite(void);
 
@@ -95,7 +99,7 @@ START_TEST(test_ranks_compute_what_one_computes)
     ck_assert_str_eq(
         file_ask("r.json",
                  "SELECT json_extract(?1, '$.norms_error') < 1e-5 AND json_extract(?1, '$.gradients_error') < 1e-4"
-                 " AND json_extract(?1, '$.weights_error') < 1e-4 AND json_extract(?1, '$.timing_error') = 0"),
+                 " AND json_extract(?1, '$.weights_error') < 1e-3 AND json_extract(?1, '$.timing_error') = 0"),
         "1");
 }
 END_TEST
@@ -135,18 +139,29 @@ END_TEST
 
 /* ---- faults ---- */
 
+START_TEST(test_nothing_outweighs_a_nan)
+{
+    const double nan = (double)NAN;
+    ck_assert_double_eq(vs_fsdp_worse(-1, 0), 0);
+    ck_assert_double_eq(vs_fsdp_worse(2, 1), 2);
+    ck_assert(isnan(vs_fsdp_worse(vs_fsdp_worse(0, nan), 1)));
+    ck_assert(isnan(vs_fsdp_worse(1, nan)));
+}
+END_TEST
+
 static const char *const faults[] = {"skip-collective", "scale", "swap-samples"};
 
 START_TEST(test_a_fault_is_found)
 {
     const char *fault = faults[_i / 3];
     size_t world = (size_t)_i % 3 + 1, last = world - 1;
-    work(LM "--nproc %zu --batch-size 2 --patience-s 3 --fault %s --train-modes ghost,micro --results f.json", world,
+    bool waits = world > 1 && !strcmp(fault, "skip-collective"); /* for what does not come */
+    work(LM "--nproc %zu --batch-size 2 --patience-s %d --fault %s --train-modes ghost,micro --results f.json", world, waits ? 5 : 60,
          fault);
     STATUS(1);
     last_line_is("CORRECTNESS TEST FAILED");
     ck_assert_str_eq(file_ask("f.json", GET("verdict")), "FAILED");
-    if (world > 1 && !strcmp(fault, "skip-collective")) { /* the others did not get what they waited for */
+    if (waits) {
         HAS(got.err, "the job ends");
         HAS(got.err, "rank 0: ");
         return;
@@ -358,6 +373,7 @@ Suite *make_fsdp_norms_suite(void)
     tcase_add_loop_test(c, test_ranks_compute_what_one_computes, 0, 8);
     tcase_add_test(c, test_the_number_of_ranks_changes_no_sample);
     tcase_add_test(c, test_one_sample_takes_one_pass);
+    tcase_add_test(c, test_nothing_outweighs_a_nan);
     tcase_add_loop_test(c, test_a_fault_is_found, 0, 9);
     tcase_add_loop_test(c, test_stages_of_every_rank, 0, 9);
     tcase_add_test(c, test_what_no_half_can_hold_is_said);

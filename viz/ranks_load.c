@@ -165,7 +165,8 @@ static const char kernels_sql[] =
     "  AND ?5 + 1) AND (SELECT MAX(last_kernel) FROM step_overlap_data WHERE process_id = ?1 AND device = ?2 AND iteration BETWEEN ?5 - 1"
     "  AND ?5 + 1) AND device IS ?2 AND begin_ns < ?4 AND end_ns > ?3 ORDER BY 1";
 static const char calls_sql[] =
-    "SELECT begin_ns, end_ns, 1 FROM collective WHERE process_id = ?1 AND begin_ns < ?4 AND end_ns > ?3 ORDER BY 1";
+    "SELECT begin_ns, COALESCE(c.end_ns, p.end_ns) AS end, 1 FROM collective c JOIN process p ON p.id = process_id"
+    " WHERE process_id = ?1 AND begin_ns < ?4 AND end > ?3 ORDER BY 1"; /* one that hung lasts to the end */
 
 static int load_step(sqlite3 *db, const struct vs_ranks *all, struct vs_rank *r, struct vs_error *e)
 {

@@ -88,6 +88,11 @@ struct vs_fsdp_job {
     FILE *results; /* rank 0's; NULL: nobody wants them */
     char why[256]; /* it failed; empty: a result is wrong, and was printed */
 };
+/* The larger of two errors; NaN where either is. */
+static inline double vs_fsdp_worse(double most, double error)
+{
+    return error != error || error > most ? error : most;
+}
 /* Keeps why; returns err. */
 int vs_fsdp_failed(struct vs_fsdp_job *job, int err, const char *doing);
 /* The same, with what the trainer knows of it. */

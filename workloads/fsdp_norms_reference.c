@@ -21,7 +21,7 @@ struct work {
     size_t steps;
     bool noisy;
     int err;           /* of this thread */
-    bool *stop, *done; /* shared, __atomic_*; done NULL: somebody joins this one */
+    bool *stop, *done; /* shared, __atomic_* */
 };
 
 static bool stopped(const struct work *w)
@@ -44,6 +44,7 @@ static int train(struct work *w, size_t steps, bool kept)
 {
     const struct vs_device *cpu = vs_device_cpu();
     struct vs_trainer t = {0};
+    struct vs_train_copy first = {0};
     void *context;
     size_t available;
     int err = cpu->open(&context);
@@ -52,8 +53,12 @@ static int train(struct work *w, size_t steps, bool kept)
     if (!err && !cpu->free_bytes(&available) && t.arena.high > available)
         err = -ENOMEM; /* promised, it would end the program later */
     if (!err) err = vs_trainer_open(&t);
+    if (!err && kept) err = vs_train_copy_open(&first, &t);
+    if (!err && kept) err = vs_train_copy_weights(&first, &t);
     for (size_t i = 0; !err && i < steps; i++) err = step(w, &t, i);
     if (!err && kept) err = vs_train_copy_weights(&w->out->weight[w->noisy], &t);
+    if (!err && kept) vs_train_copy_subtract(&w->out->weight[w->noisy], &first);
+    vs_train_copy_free(&first);
     vs_trainer_close(&t);
     cpu->close(context);
     return err;

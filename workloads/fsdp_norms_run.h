@@ -16,7 +16,7 @@ extern "C" {
 #define VS_FSDP_CHECKS(X)                                                                                              \
     X(norms, "norms of step 1")                                                                                        \
     X(gradients, "clipped gradients of step 1")                                                                        \
-    X(weights, "weights after the last step")                                                                          \
+    X(weights, "change of the weights by all steps")                                                                          \
     X(timing, "norms of one timing against another's")
 struct vs_fsdp_errors {
 #define X(field, what) double field;
@@ -40,7 +40,7 @@ struct vs_fsdp_check {
     struct vs_fsdp_reference reference;
     struct vs_fsdp_run *run;
     size_t runs;
-    double tolerance, timing_tolerance; /* the second 0: bit by bit */
+    double tolerance, change_tolerance, timing_tolerance; /* the last 0: bit by bit */
 };
 
 static inline double vs_fsdp_relative(double value, double reference)

@@ -28,7 +28,8 @@ static double error_of(const struct vs_fsdp_run *run, size_t check)
 
 static double allowed(const struct vs_fsdp_check *c, size_t check)
 {
-    return checks[check].offset == offsetof(struct vs_fsdp_errors, timing) ? c->timing_tolerance : c->tolerance;
+    if (checks[check].offset == offsetof(struct vs_fsdp_errors, timing)) return c->timing_tolerance;
+    return checks[check].offset == offsetof(struct vs_fsdp_errors, weights) ? c->change_tolerance : c->tolerance;
 }
 
 /* Below 0: nothing of it was looked at. */
@@ -96,7 +97,7 @@ static void show_error(double e)
 
 static void show_runs(const struct vs_fsdp_check *c)
 {
-    printf("\nlargest relative errors of each run (gradients clipped; weights after %zu steps; timing: norms against "
+    printf("\nlargest relative errors of each run (gradients clipped; weights: their change by %zu steps; timing: norms against "
            "the mode's first run)\n"
            "%-9s %-10s %5s %5s %10s %10s %10s %10s\n",
            c->job->o->iterations, "mode", "norms", "noise", "steps", "norms", "gradients", "weights", "timing");
@@ -146,6 +147,7 @@ static void write_results(const struct vs_fsdp_check *c, FILE *f)
 {
     vs_fsdp_number(f, "bound", c->reference.bound);
     vs_fsdp_number(f, "tolerance", c->tolerance);
+    vs_fsdp_number(f, "change_tolerance", c->change_tolerance);
     vs_fsdp_number(f, "timing_tolerance", c->timing_tolerance);
     for (size_t k = 0; k < CHECKS; k++) {
         char key[32];

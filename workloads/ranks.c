@@ -116,7 +116,7 @@ int vs_ranks_open(struct vs_ranks *r, const struct vs_ranks_options *o, const st
 {
     char why[256], words[4096];
     struct vs_team_settings s = {
-        .timeout_ms = (unsigned)(o->patience_s * 1e3), .fingerprint = words, .stop = stop, .state = r};
+        .timeout_ms = o->patience_s > 86400 ? 86400000u : o->patience_s > 0 ? (unsigned)(o->patience_s * 1e3) + 1 : 0, .fingerprint = words, .stop = stop, .state = r};
     snprintf(words, sizeof words, "%s device=%s", fingerprint, device->kind);
     *r = (struct vs_ranks){.device = device, .shard.steps = &r->steps};
     int err = vs_team_place(&s.place, why, sizeof why);

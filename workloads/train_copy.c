@@ -89,6 +89,15 @@ double vs_train_copy_length(const struct vs_train_copy *a)
     return sqrt(sum);
 }
 
+void vs_train_copy_subtract(struct vs_train_copy *a, const struct vs_train_copy *b)
+{
+    for (size_t i = 0; i < a->bytes / a->element; i++) {
+        double wide = value(a, i) - value(b, i);
+        float narrow = (float)wide;
+        memcpy(a->data + i * a->element, a->element == sizeof wide ? (const void *)&wide : &narrow, a->element);
+    }
+}
+
 void vs_train_copy_squares(const struct vs_train_copy *a, const struct vs_train_copy *b, double *difference, double *length)
 {
     *difference = *length = 0;

@@ -30,6 +30,8 @@ int vs_train_copy_weights(struct vs_train_copy *c, struct vs_trainer *t);
 int vs_train_copy_gradient(void *state, struct vs_trainer *t, size_t unit);
 /* ||a - b|| / ||b||, in float64, over what both have; NaN where any is not finite. */
 double vs_train_copy_difference(const struct vs_train_copy *a, const struct vs_train_copy *b);
+/* a -= b, both of one type. */
+void vs_train_copy_subtract(struct vs_train_copy *a, const struct vs_train_copy *b);
 /* The squares of both lengths, for a sum over ranks. Elements of a and b may differ in type. */
 void vs_train_copy_squares(const struct vs_train_copy *a, const struct vs_train_copy *b, double *difference, double *length);
 double vs_train_copy_length(const struct vs_train_copy *a);
