@@ -101,7 +101,7 @@ static const struct {
     const char *out, *err; /* must be in it; NULL: it must be empty */
 } usage[] = {
     {{"bench", "tarin"}, 2, NULL, "there is no benchmark tarin; did you mean train?"},
-    {{"bench", "--help"}, 0, "\n  train    one step of DP-SGD training", NULL},
+    {{"bench", "--help"}, 0, "\n  train: one step of DP-SGD training", NULL},
     {{"bench", "train", "--help"}, 0, "Options of the workload:\n\nusage of the train workload\n", NULL},
     {{"bench", "train", "--no-such"}, 2, NULL, "train: --no-such is no option"},
     {{"bench", "train", "--force", "--append"}, 2, NULL, "exclude each other"},
