@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "workloads/fsdp_norms_run.h"
+#include "workloads/train_check.h"
 
 static bool knows_timings(const struct vs_fsdp_options *o, enum vs_train_mode mode)
 {
@@ -155,16 +156,6 @@ static double change_tolerance(enum vs_train_dtype dtype)
     }
 }
 
-static double tolerance(enum vs_train_dtype dtype)
-{
-    switch (dtype) {
-    case VS_TRAIN_fp64: return 1e-9;
-    case VS_TRAIN_fp32: return 1e-4;
-    case VS_TRAIN_tf32: return 1e-2;
-    default: return 3e-2;
-    }
-}
-
 static int check(struct vs_fsdp_check *c)
 {
     struct vs_fsdp_job *job = c->job;
@@ -180,7 +171,7 @@ static int check(struct vs_fsdp_check *c)
 
 int vs_fsdp_correctness(struct vs_fsdp_job *job)
 {
-    struct vs_fsdp_check c = {.job = job, .tolerance = tolerance(job->o->train.dtype)};
+    struct vs_fsdp_check c = {.job = job, .tolerance = vs_train_tolerance(job->o->train.dtype)};
     c.change_tolerance = change_tolerance(job->o->train.dtype);
     c.timing_tolerance = strcmp(job->device->kind, "cpu") ? c.tolerance : 0;
     int err = check(&c);

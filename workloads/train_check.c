@@ -51,7 +51,7 @@ static int run(const struct vs_train_settings *s, const struct vs_device *device
     return err;
 }
 
-static double tolerance(enum vs_train_dtype dtype)
+double vs_train_tolerance(enum vs_train_dtype dtype)
 {
     switch (dtype) {
     case VS_TRAIN_fp64: return 1e-9;
@@ -78,7 +78,7 @@ int vs_train_check(const struct vs_train_settings *settings, const struct vs_dev
 {
     struct vs_train_settings s = *settings, reference = *settings;
     struct outcome first = {0}, expected = {0}, mine = {0};
-    *out = (struct vs_train_errors){.tolerance = tolerance(s.dtype)};
+    *out = (struct vs_train_errors){.tolerance = vs_train_tolerance(s.dtype)};
     s.noise = reference.noise = 0;
     reference.mode = s.mode == VS_MODE_vanilla ? VS_MODE_vanilla : VS_MODE_explicit;
     int err = run(&reference, device, context, &first);

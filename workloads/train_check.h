@@ -21,6 +21,8 @@ struct vs_train_errors {
 /* 0 and the errors, or -errno. norm, c: B values of the mode. */
 int vs_train_check(const struct vs_train_settings *settings, const struct vs_device *device, void *context, double *norm, float *c,
                    struct vs_train_errors *out);
+/* The largest relative error that norms and clipped gradients of this type may have. */
+double vs_train_tolerance(enum vs_train_dtype dtype);
 bool vs_train_check_passes(const struct vs_train_errors *e);
 
 #ifdef __cplusplus
