@@ -12,14 +12,15 @@ enum { RANKS = 16, STEPS = 16 };
 static const char by_rank_sql[] =
     "WITH o AS (SELECT *, COUNT(*) OVER p AS n, ROW_NUMBER() OVER (p ORDER BY end_ns - begin_ns) AS step_at,"
     "  ROW_NUMBER() OVER (p ORDER BY compute_ns) AS compute_at, ROW_NUMBER() OVER (p ORDER BY communication_ns) AS communication_at,"
-    "  ROW_NUMBER() OVER (p ORDER BY exposed_ns) AS exposed_at, ROW_NUMBER() OVER (p ORDER BY idle_ns) AS idle_at"
+    "  ROW_NUMBER() OVER (p ORDER BY exposed_ns) AS exposed_at, ROW_NUMBER() OVER (p ORDER BY idle_ns) AS idle_at,"
+    "  COUNT(hidden_percent) OVER p AS shares, ROW_NUMBER() OVER (p ORDER BY hidden_percent IS NULL, hidden_percent) AS share_at"
     "  FROM step_overlap d WHERE process_id IN " VS_SHOWN " AND (iteration IS NOT NULL OR NOT EXISTS (SELECT 1 FROM"
     "   step_overlap_data x WHERE x.process_id = d.process_id AND x.device = d.device AND x.iteration IS NOT NULL))"
     "  WINDOW p AS (PARTITION BY process_id, device))"
     " SELECT o.rank, p.pid, device, SUM(iteration IS NOT NULL),"
     "  MAX(CASE WHEN step_at = (n + 1) / 2 THEN o.end_ns - o.begin_ns END), MAX(CASE WHEN compute_at = (n + 1) / 2 THEN compute_ns END),"
     "  MAX(CASE WHEN communication_at = (n + 1) / 2 THEN communication_ns END),"
-    "  100.0 * SUM(hidden_ns) / SUM(communication_ns), MAX(CASE WHEN exposed_at = (n + 1) / 2 THEN exposed_ns END),"
+    "  MAX(CASE WHEN share_at = (shares + 1) / 2 THEN hidden_percent END), MAX(CASE WHEN exposed_at = (n + 1) / 2 THEN exposed_ns END),"
     "  MAX(CASE WHEN idle_at = (n + 1) / 2 THEN idle_ns END)"
     " FROM o JOIN process p ON p.id = o.process_id GROUP BY o.process_id, device ORDER BY o.rank IS NULL, o.rank, p.id, device LIMIT ?2";
 

@@ -206,13 +206,14 @@ static int launched_main(const char *scenario)
         printf("rank %d of %s here %s at %s threads %s by %s\n", rank, getenv("WORLD_SIZE"), getenv("LOCAL_RANK"),
                getenv("MASTER_ADDR"), threads ? threads : "none", launcher ? launcher : "none");
     if (!strcmp(scenario, "status")) return rank == who ? 3 : 0;
-    if (!strcmp(scenario, "waits") || !strcmp(scenario, "stubborn") || !strcmp(scenario, "killed")) {
+    if (!strcmp(scenario, "waits") || !strcmp(scenario, "stubborn") || !strcmp(scenario, "killed") || !strcmp(scenario, "stopped")) {
         sigset_t none;
         sigemptyset(&none);
         if (!strcmp(scenario, "stubborn") && rank != who) signal(SIGTERM, SIG_IGN);
         dprintf(2, "up %d;", rank);
         if (rank == who && !strcmp(scenario, "stubborn")) return 4;
-        if (rank == who && !strcmp(scenario, "killed")) raise(SIGKILL);
+        if (rank == who && strcmp(scenario, "waits") != 0) raise(SIGKILL);
+        if (!strcmp(scenario, "stopped")) raise(SIGSTOP);
         sigsuspend(&none);
         pause_ms(60000);
     }

@@ -93,7 +93,7 @@ static void scatter(void *comm, int rank, int world)
 static void exchange(void *comm, int rank, int world)
 {
     static float terms[4 * ELEMENTS], got[4 * ELEMENTS];
-    for (int i = 0; i < world * ELEMENTS; i++) terms[i] = (float)(rank * 100 + i / ELEMENTS * 10 + i % 10);
+    for (int i = 0; i < world * ELEMENTS; i++) terms[i] = (float)(rank * 100 + i / ELEMENTS * 10 + i % ELEMENTS % 10);
     size_t bytes = (size_t)world * ELEMENTS * sizeof *terms;
     struct vs_comm_part part = {on_gpu(terms, bytes, rank, world), on_gpu(NULL, bytes, rank, world), ELEMENTS, VS_COMM_fp32};
     GPU_MUST(!nccl->all_to_all(comm, &part, 1, NULL) && !device->wait(NULL), "all_to_all");

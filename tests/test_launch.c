@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,16 +239,18 @@ START_TEST(test_a_launched_rank_is_killed)
 }
 END_TEST
 
-/* Without it they get SIGTERM, and SIGKILL. */
+/* Without it they get SIGTERM, those that are stopped too, and SIGKILL. */
 START_TEST(test_ranks_that_do_not_end)
 {
-    launch(_i ? "stubborn" : "killed", "VS_TEST_TEAM_NPROC=3|VS_TEST_TEAM_GRACE=300");
-    launched_ended_with(_i ? 4 : 128 + SIGKILL);
-    said(_i ? "vramscope-workload: rank 1 ended with status 4\n"
+    static const char *const scenarios[] = {"killed", "stubborn", "stopped"};
+    bool stubborn = _i == 1;
+    launch(scenarios[_i], "VS_TEST_TEAM_NPROC=3|VS_TEST_TEAM_GRACE=300");
+    launched_ended_with(stubborn ? 4 : 128 + SIGKILL);
+    said(stubborn ? "vramscope-workload: rank 1 ended with status 4\n"
             : "vramscope-workload: rank 1 was ended by signal 9 (Killed)\n");
     said("vramscope-workload: rank 0 still runs 0.3 s later: it gets signal 15 (Terminated)\n");
     said("vramscope-workload: rank 2 still runs 0.3 s later: it gets signal 15 (Terminated)\n");
-    ck_assert_int_eq(strstr(r.text[0], "it gets signal 9 (Killed)\n") != NULL, _i);
+    ck_assert_int_eq(strstr(r.text[0], "it gets signal 9 (Killed)\n") != NULL, stubborn);
     none_is_left();
 }
 END_TEST
@@ -330,7 +333,7 @@ Suite *make_launch_suite(void)
     tcase_add_test(start, test_a_status);
     tcase_add_test(start, test_launched_ranks_meet);
     tcase_add_test(start, test_a_launched_rank_is_killed);
-    tcase_add_loop_test(start, test_ranks_that_do_not_end, 0, 2);
+    tcase_add_loop_test(start, test_ranks_that_do_not_end, 0, 3);
     tcase_add_loop_test(start, test_signals_are_passed_on, 0, 2);
     tcase_add_test(start, test_the_launcher_is_killed);
     tcase_add_test(start, test_a_port_in_use);

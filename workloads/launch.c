@@ -104,8 +104,11 @@ static void find_program(struct launch *l)
 
 static void signal_all(struct launch *l, int signal)
 {
-    for (int r = 0; r < l->nproc; r++)
-        if (l->pid[r]) kill(l->pid[r], signal);
+    for (int r = 0; r < l->nproc; r++) {
+        if (!l->pid[r]) continue;
+        kill(l->pid[r], signal);
+        kill(l->pid[r], SIGCONT); /* one that is stopped would not get it */
+    }
     l->sent = signal;
     l->sent_ns = vs_team_now();
 }

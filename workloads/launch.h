@@ -7,8 +7,8 @@
  *
  * The launching process makes no CUDA call and opens no device. Ranks write to the same stdout and stderr. When one ends with an error
  * or by a signal, its rank and how it ended are told on stderr; the others get `grace_ms` to end by themselves (they learn of it by
- * team.h), then SIGTERM, then SIGKILL. SIGINT and SIGTERM are passed on to all. When the launcher itself dies, its ranks get SIGTERM
- * (PR_SET_PDEATHSIG).
+ * team.h), then SIGTERM (a stopped one goes on, to get it), then SIGKILL. SIGINT and SIGTERM are passed on to all. When the launcher
+ * itself dies, its ranks get SIGTERM (PR_SET_PDEATHSIG).
  */
 #ifndef VS_WORKLOADS_LAUNCH_H
 #define VS_WORKLOADS_LAUNCH_H

@@ -78,6 +78,7 @@ int vs_shard_flush(struct vs_trainer *t)
     return settle(t, s->reduced_unit, s->reduced[!s->turn]);
 }
 
+/* By the communicator of the gathers, which has nothing left to do: the last exchange is still under way on the other. */
 static int gather_coefficients(struct vs_trainer *t, void *all)
 {
     struct vs_shard *s = t->shard;
@@ -85,9 +86,9 @@ static int gather_coefficients(struct vs_trainer *t, void *all)
     bool run;
     int err = vs_shard_next(t, VS_SHARD_COEFFICIENTS, 0, &run);
     if (err || !run) return err;
-    err = vs_shard_follow(t, s->reduce_stream);
-    if (!err) err = vs_shard_failed(t, t->device->comm->all_gather(s->ranks->reduce, &part, 1, s->reduce_stream));
-    if (!err) err = t->device->queue->record(s->reduced[s->turn], s->reduce_stream);
+    err = vs_shard_follow(t, s->gather_stream);
+    if (!err) err = vs_shard_failed(t, t->device->comm->all_gather(s->ranks->gather, &part, 1, s->gather_stream));
+    if (!err) err = t->device->queue->record(s->reduced[s->turn], s->gather_stream);
     if (!err) err = vs_shard_tell(t, s->reduced[s->turn]);
     return err ? err : t->device->queue->follow(t->on.stream, s->reduced[s->turn]);
 }
@@ -113,10 +114,13 @@ static int apply_exchanged(struct vs_trainer *t, size_t unit, const float *c)
 int vs_shard_apply_exchanged(struct vs_trainer *t)
 {
     void *c = NULL;
-    int err = vs_shard_flush(t);
-    if (!err) err = vs_train_take(t, t->shard->ranks->world * sizeof(float), &c, "workspace/norm_samples.coefficients_of_ranks");
+    size_t last = t->shard->reduced_unit; /* still under way while the others are applied */
+    int err = vs_train_take(t, t->shard->ranks->world * sizeof(float), &c, "workspace/norm_samples.coefficients_of_ranks");
     if (!err) err = gather_coefficients(t, c);
-    for (size_t u = 0; !err && u < t->layout.units; u++) err = apply_exchanged(t, u, c);
+    for (size_t u = 0; !err && u < t->layout.units; u++)
+        if (u != last) err = apply_exchanged(t, u, c);
+    if (!err) err = vs_shard_flush(t);
+    if (!err) err = apply_exchanged(t, last, c);
     vs_train_give(t, &c);
     return err;
 }

@@ -114,7 +114,8 @@ int vs_shard_next(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit, bo
         return -EPROTO;
     }
     if (s->ranks->team && vs_team_stopped(s->ranks->team)) return -ECANCELED;
-    int err = vs_shard_failed(t, t->device->comm->check(kind == VS_SHARD_GATHER ? s->ranks->gather : s->ranks->reduce));
+    bool sums = kind == VS_SHARD_REDUCE || kind == VS_SHARD_EXCHANGE;
+    int err = vs_shard_failed(t, t->device->comm->check(sums ? s->ranks->reduce : s->ranks->gather));
     if (err) return err;
     *run = ++s->next != s->ranks->left_out;
     if (*run && s->ranks->team) vs_team_note(s->ranks->team, s->step, s->next - 1, s->op[s->next - 1].what);
@@ -188,11 +189,23 @@ static int gather(struct vs_trainer *t, size_t at)
     struct vs_shard *s = t->shard;
     size_t unit = s->need[at];
     bool run, there = s->unit[unit].until > 0;
-    s->unit[unit].until = at + 1;
+    if (s->unit[unit].until <= at) s->unit[unit].until = at + 1;
     if (there) return 0;
     int err = take_whole(t, unit);
     if (!err) err = vs_shard_next(t, VS_SHARD_GATHER, unit, &run);
     return err || !run ? err : run_gather(t, unit);
+}
+
+/* Up to the next unit with matrices: one without is over too soon to hide a gather. */
+static int gather_ahead(struct vs_trainer *t)
+{
+    struct vs_shard *s = t->shard;
+    int err = 0;
+    for (size_t at = s->at; !err && at < s->needs; at++) {
+        err = gather(t, at);
+        if (vs_train_unit_of(&t->layout, s->need[at])->vectors) break;
+    }
+    return err;
 }
 
 int vs_train_need(struct vs_trainer *t, size_t unit)
@@ -207,7 +220,7 @@ int vs_train_need(struct vs_trainer *t, size_t unit)
     }
     if (s->at == s->needs || s->need[s->at] != unit) return -EPROTO;
     err = gather(t, s->at++);
-    if (!err && s->at < s->needs) err = gather(t, s->at);
+    if (!err) err = gather_ahead(t);
     return err || s->pass != VS_SHARD_RUNNING ? err : t->device->queue->follow(t->on.stream, s->unit[unit].event);
 }
 
