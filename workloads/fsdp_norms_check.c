@@ -144,18 +144,6 @@ static void compare_timings(struct vs_fsdp_check *c)
     }
 }
 
-/* Of the change of the weights: 1 where they do not change at all, 2 where they change the wrong way. Adam gives a small gradient as
- * long a step as a large one, and so does to its error. */
-static double change_tolerance(enum vs_train_dtype dtype)
-{
-    switch (dtype) {
-    case VS_TRAIN_fp64: return 1e-7;
-    case VS_TRAIN_fp32: return 1e-2;
-    case VS_TRAIN_tf32: return 0.1;
-    default: return 0.3;
-    }
-}
-
 static int check(struct vs_fsdp_check *c)
 {
     struct vs_fsdp_job *job = c->job;
@@ -172,7 +160,7 @@ static int check(struct vs_fsdp_check *c)
 int vs_fsdp_correctness(struct vs_fsdp_job *job)
 {
     struct vs_fsdp_check c = {.job = job, .tolerance = vs_train_tolerance(job->o->train.dtype)};
-    c.change_tolerance = change_tolerance(job->o->train.dtype);
+    c.change_tolerance = vs_train_change_tolerance(job->o->train.dtype);
     c.timing_tolerance = strcmp(job->device->kind, "cpu") ? c.tolerance : 0;
     int err = check(&c);
     for (size_t i = 0; i < c.runs; i++) free(c.run[i].norm);

@@ -220,9 +220,9 @@ static int check(struct bench *b)
     int err = vs_train_check(&b->o.train, b->device, b->context, b->r.norms, b->r.coefficients, e);
     if (err) return fail(b, err, "check");
     b->r.checked = true;
-    printf("%s against explicit, %s: norms %.2e, clipped gradients %.2e, weights %.2e (allowed %.0e), bound %.4g%s", b->o.experiment,
-           vs_train_dtype_name(b->o.train.dtype), e->norms, e->gradients, e->weights, e->tolerance, e->bound,
-           isnan(e->clipped) ? "\n" : "");
+    printf("%s against explicit, %s: norms %.2e, clipped gradients %.2e (allowed %.0e), change of weights %.2e (allowed %.0e), bound %.4g%s",
+           b->o.experiment, vs_train_dtype_name(b->o.train.dtype), e->norms, e->gradients, e->tolerance, e->weights, e->change_tolerance,
+           e->bound, isnan(e->clipped) ? "\n" : "");
     if (!isnan(e->clipped)) printf(", clipped length over it %.6f\n", e->clipped);
     if (vs_train_check_passes(e)) return 0;
     snprintf(b->r.reason, sizeof b->r.reason, "mode %s differs from explicit", b->o.mode);

@@ -211,6 +211,7 @@ static void write_check(FILE *f, const struct vs_train_errors *e)
     named(f, "clipped", e->clipped);
     named(f, "bound", e->bound);
     named(f, "tolerance", e->tolerance);
+    named(f, "change_tolerance", e->change_tolerance);
     fprintf(f, "}");
 }
 

@@ -181,7 +181,7 @@ int vs_train_options_parse(struct vs_train_options *o, int argc, char **argv)
         {"extra-mb", VS_OPTION_COUNT, &extra_mb, "N", "one more tensor of so many MiB, to see it in the recording"},
         {"experiment", VS_OPTION_TEXT, &o->experiment, "NAME", "name of the results (the mode)"},
         {"check", VS_OPTION_FLAG, &o->check, NULL,
-         "instead of timing: norms, clipped gradients and weights against mode explicit; exit 1 beyond the tolerance"},
+         "instead of timing: norms, clipped gradients and the change of weights against mode explicit; exit 1 beyond the tolerance"},
         {"dump-weights", VS_OPTION_TEXT, &o->dump_weights, "FILE", "write the first weights, as float32"},
         {"dump-ids", VS_OPTION_TEXT, &o->dump_ids, "FILE", "write the first batch: ids, then targets, as int64"},
         {"dump-gradients", VS_OPTION_TEXT, &o->dump_gradients, "FILE", "write what the first step applies, as float32"},

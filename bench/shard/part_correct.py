@@ -8,32 +8,35 @@ from sharded import Runs
 MODELS = {"lm": [], "llama": ["--llama"]}
 SMALL = ["--vocab-size", "200", "--hidden-dim", "64", "--num-layers", "2", "--seq-len", "48"]
 FAULTS = ("skip-collective", "scale", "swap-samples")
-ERRORS = ("norms_error", "gradients_error", "weights_error", "timing_error")
+COLUMNS = (("norms_error", 9), ("gradients_error", 11), ("timing_error", 9), ("tolerance", 9), ("weights_error", 9), ("change_tolerance", 9))
 BESIDE, LIMIT_S = 4, 150
 
 
 def list_runs(context):
-    """(name, ranks, model, dtype, fault)"""
+    """(name, ranks, model, dtype, samples of a rank, fault); one sample has a way of its own to be exchanged"""
     worlds = context.options.worlds
     dtypes = ("fp32", "bf16") if context.cuda else ("fp32",)
-    all_runs = [(n, m, d, "none") for n in (sorted({worlds[-1], worlds[-1] // 2 or 1}) if context.quick else worlds) for m in MODELS for d in dtypes]
     if context.quick:
-        all_runs = [x for x in all_runs if (x[1], x[2]) in (("lm", "fp32"), ("llama", dtypes[-1]))]
+        tests = [(n, *x) for n in sorted({worlds[-1], worlds[-1] // 2 or 1}) for x in (("lm", "fp32", 4), ("llama", dtypes[-1], 4))]
+        tests.append((worlds[-1], "lm", "fp32", 1))
+    else:
+        tests = [(n, m, d, B) for n in worlds for m in MODELS for d in dtypes for B in (4, 1)]
     faulty = sorted({worlds[-1]} | ({2} if not context.quick and worlds[-1] > 2 else set()))
-    all_runs += [(n, "lm", "fp32", fault) for n in faulty for fault in FAULTS]
-    return [(f"{n}-{m}-{d}-{fault}", n, m, d, fault) for n, m, d, fault in all_runs]
+    cases = [(*x, "none") for x in tests] + [(n, "lm", "fp32", 4, fault) for n in faulty for fault in FAULTS]
+    return [("-".join(map(str, x)), *x) for x in cases]
 
 
-def flags_of(context, n, model, dtype, fault):
+def flags_of(context, n, model, dtype, B, fault):
     small = [] if context.cuda else SMALL
-    return ["--mode", "correctness", "--nproc", str(n), "--dtype", dtype, *MODELS[model], *small, *(["--fault", fault] if fault != "none" else [])]
+    return ["--mode", "correctness", "--nproc", str(n), "--dtype", dtype, "--batch-size", str(B), *MODELS[model], *small,
+            *(["--fault", fault] if fault != "none" else [])]
 
 
 def start(runs, case):
     command, raw = runs.command(case[0], "fsdp_norms", flags_of(runs.context, *case[1:]))
     output = tempfile.TemporaryFile("w+", errors="replace")
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    return {"name": case[0], "faulty": case[4] != "none", "child": child, "output": output, "raw": raw, "began": time.monotonic()}
+    return {"name": case[0], "faulty": case[-1] != "none", "child": child, "output": output, "raw": raw, "began": time.monotonic()}
 
 
 def finish(runs, job, status, words=""):
@@ -78,7 +81,7 @@ def run_all(runs, cases):
 
 def judged(case, r):
     """(right, words)"""
-    _, n, _, _, fault = case
+    n, fault = case[1], case[-1]
     if fault == "none":
         right = r["ok"] and r.get("verdict") == "PASSED" and r.get("example", {}).get("right") is True
         return right, "passed" if right else f"status {r['status']}: {r['reason']}"
@@ -92,22 +95,21 @@ def judged(case, r):
 
 def show(context, cases, runs):
     context.say("norms, clipped gradients, weights after 3 steps (noise off and on; immediate, deferred, overlapped) against float64 on one rank;")
-    context.say("largest relative errors; a fault is of the last rank, and right when the test says FAILED")
-    context.say(f"{'ranks':>5} {'model':<6} {'dtype':<6} {'fault':<16}{'norms':>9}{'gradients':>11}{'weights':>9}{'timing':>9}{'allowed':>9}{'s':>6}"
-                "  verdict")
+    context.say("largest relative errors, with how much is allowed; weights: of their change; a fault is of the last rank, and right when the test")
+    context.say("says FAILED")
+    context.say(f"{'ranks':>5} {'model':<6} {'dtype':<6}{'B':>2} {'fault':<16}{'norms':>9}{'gradients':>11}{'timing':>9}{'allowed':>9}"
+                f"{'weights':>9}{'allowed':>9}{'s':>6}  verdict")
     rows = []
     for case in cases:
         r = runs.known(case[0])
         if r is None:
             continue
-        _, n, model, dtype, fault = case
+        _, n, model, dtype, B, fault = case
         right, words = judged(case, r)
-        errors = [r.get(k) for k in ERRORS]
-        shown = "".join(f"{e:>{w}.1e}" if e is not None else f"{'-':>{w}}" for e, w in zip(errors, (9, 11, 9, 9)))
-        most = f"{r['tolerance']:>9.0e}" if r.get("tolerance") else f"{'-':>9}"
-        context.say(f"{n:>5} {model:<6} {dtype:<6} {fault:<16}{shown}{most}{r['seconds']:>6.0f}  {'' if right else 'WRONG '}{words}")
-        rows.append({"ranks": n, "model": model, "dtype": dtype, "fault": fault, "right": right, "words": words, "status": r["status"],
-                     "example": r.get("example"), **dict(zip(ERRORS, errors))})
+        shown = "".join(f"{r[key]:>{width}.1e}" if r.get(key) is not None else f"{'-':>{width}}" for key, width in COLUMNS)
+        context.say(f"{n:>5} {model:<6} {dtype:<6}{B:>2} {fault:<16}{shown}{r['seconds']:>6.0f}  {'' if right else 'WRONG '}{words}")
+        rows.append({"ranks": n, "model": model, "dtype": dtype, "B": B, "fault": fault, "right": right, "words": words, "status": r["status"],
+                     "example": r.get("example"), **{key: r.get(key) for key, _ in COLUMNS}})
     return rows
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Does every mode of `vramscope-workload train` give what `explicit` gives? Runs `train --check` (a mode and explicit in one process:
-# per-sample norms, clipped gradients, updated weights) over modes x models x batch sizes x sequence lengths x element types.
+# per-sample norms, clipped gradients, the change of the weights) over modes x models x batch sizes x sequence lengths x element types.
 #   python bench/train/modes_agree.py [--build build] [--device cpu|cuda] [--dtypes fp32,bf16] [--modes ghost,...] [--jobs 4]
 #                                     [--time-budget SECONDS] [--with "--optimizer sgd"] [--out result.json]
 # Prints, per mode, model and element type, the largest relative errors over B and T. A run is wrong when the workload says so (its exit
