@@ -157,11 +157,20 @@ static int check(struct vs_fsdp_check *c)
     return err < 0 ? err : !passed || err;
 }
 
+/* Against float64, by the job's type. Half a percent of rounding in each activation is up to 6 % of all gradients in bf16, PyTorch's own
+ * too (bench/train/parity.py); twice that. */
+static struct vs_fsdp_errors allowed(const struct vs_fsdp_job *job)
+{
+    enum vs_train_dtype dtype = job->o->train.dtype;
+    struct vs_fsdp_errors e = {.norms = vs_train_tolerance(dtype), .weights = vs_train_change_tolerance(dtype)};
+    e.gradients = dtype == VS_TRAIN_bf16 ? 0.12 : e.norms;
+    e.timing = strcmp(job->device->kind, "cpu") ? e.norms : 0;
+    return e;
+}
+
 int vs_fsdp_correctness(struct vs_fsdp_job *job)
 {
-    struct vs_fsdp_check c = {.job = job, .tolerance = vs_train_tolerance(job->o->train.dtype)};
-    c.change_tolerance = vs_train_change_tolerance(job->o->train.dtype);
-    c.timing_tolerance = strcmp(job->device->kind, "cpu") ? c.tolerance : 0;
+    struct vs_fsdp_check c = {.job = job, .allowed = allowed(job)};
     int err = check(&c);
     for (size_t i = 0; i < c.runs; i++) free(c.run[i].norm);
     free(c.run);

@@ -40,7 +40,7 @@ struct vs_fsdp_check {
     struct vs_fsdp_reference reference;
     struct vs_fsdp_run *run;
     size_t runs;
-    double tolerance, change_tolerance, timing_tolerance; /* the last 0: bit by bit */
+    struct vs_fsdp_errors allowed; /* timing 0: bit by bit */
 };
 
 static inline double vs_fsdp_relative(double value, double reference)

@@ -21,15 +21,9 @@ static const struct {
 };
 enum { CHECKS = sizeof checks / sizeof *checks };
 
-static double error_of(const struct vs_fsdp_run *run, size_t check)
+static double of(const struct vs_fsdp_errors *e, size_t check)
 {
-    return *(const double *)((const char *)&run->errors + checks[check].offset);
-}
-
-static double allowed(const struct vs_fsdp_check *c, size_t check)
-{
-    if (checks[check].offset == offsetof(struct vs_fsdp_errors, timing)) return c->timing_tolerance;
-    return checks[check].offset == offsetof(struct vs_fsdp_errors, weights) ? c->change_tolerance : c->tolerance;
+    return *(const double *)((const char *)e + checks[check].offset);
 }
 
 /* Below 0: nothing of it was looked at. */
@@ -38,7 +32,7 @@ static double largest(const struct vs_fsdp_check *c, size_t check, size_t *which
     double most = -1;
     *which = 0;
     for (size_t i = 0; i < c->runs; i++) {
-        double e = error_of(&c->run[i], check);
+        double e = of(&c->run[i].errors, check);
         if (e <= most || isnan(most)) continue;
         most = e;
         *which = i;
@@ -106,7 +100,7 @@ static void show_runs(const struct vs_fsdp_check *c)
         printf("%-9s %-10s %5g %5zu", vs_train_mode_name(run->mode),
                run->timing == VS_TIMING_usual ? "-" : vs_train_timing_name(run->timing),
                run->noisy ? c->job->o->train.noise : 0, run->steps);
-        for (size_t k = 0; k < CHECKS; k++) show_error(error_of(run, k));
+        for (size_t k = 0; k < CHECKS; k++) show_error(of(&run->errors, k));
         printf("\n");
     }
 }
@@ -116,7 +110,7 @@ static void show_largest(const struct vs_fsdp_check *c)
     printf("\nlargest relative error of all runs\n");
     for (size_t k = 0; k < CHECKS; k++) {
         size_t which;
-        double e = largest(c, k, &which), most = allowed(c, k);
+        double e = largest(c, k, &which), most = of(&c->allowed, k);
         const struct vs_fsdp_run *run = &c->run[which];
         if (e < 0) {
             printf("  %-38s not looked at\n", checks[k].what);
@@ -146,15 +140,14 @@ static void write_samples(const struct vs_fsdp_check *c, FILE *f)
 static void write_results(const struct vs_fsdp_check *c, FILE *f)
 {
     vs_fsdp_number(f, "bound", c->reference.bound);
-    vs_fsdp_number(f, "tolerance", c->tolerance);
-    vs_fsdp_number(f, "change_tolerance", c->change_tolerance);
-    vs_fsdp_number(f, "timing_tolerance", c->timing_tolerance);
     for (size_t k = 0; k < CHECKS; k++) {
         char key[32];
         size_t which;
         double e = largest(c, k, &which);
         snprintf(key, sizeof key, "%s_error", checks[k].name);
         vs_fsdp_number(f, key, e < 0 ? (double)NAN : e);
+        snprintf(key, sizeof key, "%s_allowed", checks[k].name);
+        vs_fsdp_number(f, key, of(&c->allowed, k));
     }
     write_samples(c, f);
     fprintf(f, ",\n \"runs\": [");
@@ -164,7 +157,7 @@ static void write_results(const struct vs_fsdp_check *c, FILE *f)
                 vs_train_mode_name(run->mode), vs_train_timing_name(run->timing), run->steps, run->clipped);
         vs_fsdp_number(f, "noise_multiplier", run->noisy ? c->job->o->train.noise : 0);
         for (size_t k = 0; k < CHECKS; k++) {
-            double e = error_of(run, k);
+            double e = of(&run->errors, k);
             vs_fsdp_number(f, checks[k].name, e < 0 ? (double)NAN : e);
         }
         fprintf(f, "}");
@@ -176,7 +169,7 @@ bool vs_fsdp_check_show(const struct vs_fsdp_check *c)
 {
     bool passed = true;
     size_t which;
-    for (size_t k = 0; k < CHECKS; k++) passed = passed && largest(c, k, &which) <= allowed(c, k);
+    for (size_t k = 0; k < CHECKS; k++) passed = passed && largest(c, k, &which) <= of(&c->allowed, k);
     if (c->job->rank) return passed;
     show_head(c);
     show_samples(c);

@@ -24,6 +24,7 @@ LLAMA = {"preset": "llama-3.2-1b", "hidden-dim": 64, "num-layers": 2, "num-heads
 CONFIGS = {
     "tiny": {"preset": "tiny"},
     "lm": {**LM, "seq-len": 129, "batch-size": 3},
+    "lm-four-layers": {**LM, "hidden-dim": 256, "num-layers": 4, "ffn-dim": 1024, "vocab-size": 1000, "seq-len": 128, "batch-size": 4},  # bench fsdp-norms's
     "lm-one-sample": {**LM, "seq-len": 64, "batch-size": 1},
     "llama": {**LLAMA, "seq-len": 100, "batch-size": 2},
     "llama-all-heads": {**LLAMA, "num-kv-heads": 8, "seq-len": 33, "batch-size": 1},
