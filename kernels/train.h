@@ -155,7 +155,7 @@ enum vs_train_optimizer {
         VS_TRAIN_OPTIMIZER_COUNT
 };
 
-/* g = (gradient * c[0] + noise * z) * scale, z normal(0, 1) from Philox4x32-10 (Salmon et al., SC 2011) keyed by seed, counter
+/* g = (sum_k gradient[k] * c[k] + noise * z) * scale, k < terms, z normal(0, 1) from Philox4x32-10 (Salmon et al., SC 2011) keyed by seed, counter
  * (first + i, step): the same number for the same weight, whoever computes it. Then
  *   sgd    w -= rate * g
  *   adam   Kingma & Ba, with bias correction (weight_decay adds to g); adamw: Loshchilov & Hutter (decay apart)
@@ -165,12 +165,13 @@ struct vs_train_update {
     enum vs_train_optimizer optimizer;
     size_t count;
     uint64_t first; /* place of the first weight among all weights of the model */
-    void *weight, *gradient, *m, *v; /* W; m, v as the optimizer has states */
+    void *weight, *gradient, *m, *v; /* W; m, v as the optimizer has states; gradient: terms, `count` apart */
     void *working;
-    const float *c; /* 1 value, or NULL: 1 */
+    const float *c; /* of each term; NULL: 1. One whose c is 0 adds nothing, whatever it holds */
     double noise, scale, rate, beta1, beta2, eps, weight_decay;
     uint64_t seed, step; /* step counts from 1 */
-    bool write_back;     /* g, without any weight decay, replaces gradient (for tests and norms of what is applied) */
+    bool write_back;     /* g, without any weight decay, replaces gradient[0] (for tests and norms of what is applied) */
+    size_t terms;        /* 0: 1 */
 };
 
 /* Data of samples first .. first + B - 1 of the batch, one after the other; aligned to 2 bytes, as `bytes` is. */

@@ -45,7 +45,7 @@ struct job {
     float *weight, *gradient, *m, *v;
     void *working;
     const float *c;
-    size_t count;
+    size_t count, terms, stride; /* stride: from a term to the next */
     uint64_t first, seed, step;
     float noise, scale, rate, beta1, rest1, beta2, rest2, eps, decay, correction; /* rest: 1 - beta; correction: of v */
     bool write_back;
@@ -71,18 +71,31 @@ __device__ inline void step(const job &j, size_t i, const float (&g)[N], float (
     put(j.weight + i, w);
 }
 
+/* The sum of the terms of the gradient, each by its weight. */
+template <int N> __device__ inline void weigh(const job &j, size_t i, float (&g)[N])
+{
+    float c = j.c ? *j.c : 1;
+    get<N>(j.gradient + i, g);
+#pragma unroll
+    for (int k = 0; k < N; k++) g[k] = c == 0 ? 0 : g[k] * c;
+    for (size_t term = 1; term < j.terms; term++) {
+        float more[N];
+        c = j.c ? j.c[term] : 1;
+        get<N>(j.gradient + term * j.stride + i, more);
+#pragma unroll
+        for (int k = 0; k < N; k++) g[k] = c == 0 ? g[k] : fmaf(c, more[k], g[k]);
+    }
+}
+
 template <class E, int N, vs_train_optimizer O, bool NOISE> __global__ void __launch_bounds__(THREADS) update(job j)
 {
     constexpr bool STATES = O == VS_TRAIN_OPT_adam || O == VS_TRAIN_OPT_adamw;
-    float c = j.c ? *j.c : 1;
     size_t i = (blockIdx.x * static_cast<size_t>(THREADS * PASSES) + threadIdx.x) * N;
     for (int pass = 0; pass < PASSES && i < j.count; pass++, i += THREADS * N) {
         float g[N], w[N], m[N], v[N];
-        get<N>(j.gradient + i, g);
         if constexpr (O != VS_TRAIN_OPT_none) get<N>(j.weight + i, w);
         if constexpr (STATES) get<N>(j.m + i, m), get<N>(j.v + i, v);
-#pragma unroll
-        for (int k = 0; k < N; k++) g[k] = c == 0 ? 0 : g[k] * c;
+        weigh(j, i, g);
         if constexpr (NOISE) {
             float z[N];
             normals<N>(j.seed, j.step, j.first + i, z);
@@ -135,7 +148,7 @@ template <class E, int N> auto kernel_of(vs_train_optimizer optimizer, bool nois
 /* f(E(), fixed<N>(), the part of the job): groups of four where arrays and places of numbers allow it, then the rest. */
 template <class F> int in_parts(const vs_train_on *on, const job &j, F f)
 {
-    bool groups = aligned({j.weight, j.gradient, j.m, j.v, j.working}) && j.first % 4 == 0;
+    bool groups = aligned({j.weight, j.gradient, j.m, j.v, j.working}) && j.first % 4 == 0 && (j.terms < 2 || j.stride % 4 == 0);
     return with_element(on, [&](auto e) {
         using E = decltype(e);
         job body = j, rest = j;
@@ -167,7 +180,7 @@ int vs_train_cuda_update(const vs_train_on *on, const vs_train_update *p)
     job j = {};
     j.weight = static_cast<float *>(p->weight), j.gradient = static_cast<float *>(p->gradient);
     j.m = static_cast<float *>(p->m), j.v = static_cast<float *>(p->v);
-    j.working = p->working, j.c = p->c, j.count = p->count;
+    j.working = p->working, j.c = p->c, j.count = j.stride = p->count, j.terms = p->terms;
     j.first = p->first, j.seed = p->seed, j.step = p->step, j.write_back = p->write_back;
     j.noise = static_cast<float>(p->noise), j.scale = static_cast<float>(p->scale);
     j.rate = static_cast<float>(states ? p->rate / (1 - pow(p->beta1, t)) : p->rate);

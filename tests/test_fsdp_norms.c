@@ -122,6 +122,15 @@ START_TEST(test_the_number_of_ranks_changes_no_sample)
 }
 END_TEST
 
+/* Sums of the last units of a pass are applied late, those of the others one by one. */
+START_TEST(test_deep_models)
+{
+    work(LM "--nproc 2 --num-layers 9 --batch-size %d --train-modes %s", _i ? 1 : 2, _i ? "fuse,ghost" : "flash_bk,ghost");
+    STATUS(0);
+    last_line_is("CORRECTNESS TEST PASSED");
+}
+END_TEST
+
 START_TEST(test_one_sample_takes_one_pass)
 {
     work(LM "--batch-size 1 --nproc 2"); /* the mode is among those that are checked by themselves */
@@ -373,6 +382,7 @@ Suite *make_fsdp_norms_suite(void)
     tcase_add_loop_test(c, test_ranks_compute_what_one_computes, 0, 8);
     tcase_add_test(c, test_the_number_of_ranks_changes_no_sample);
     tcase_add_test(c, test_one_sample_takes_one_pass);
+    tcase_add_loop_test(c, test_deep_models, 0, 2);
     tcase_add_test(c, test_nothing_outweighs_a_nan);
     tcase_add_loop_test(c, test_a_fault_is_found, 0, 9);
     tcase_add_loop_test(c, test_stages_of_every_rank, 0, 9);

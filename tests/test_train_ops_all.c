@@ -163,7 +163,7 @@ static void run_updates(struct everything *e)
     keep(e, ops->weighted_sum(on, x, clipped, B, ALL, ALL, false, out), out, ALL);
     keep(e, ops->scale_samples(on, x, c, B, ALL), x, B * ALL);
     const struct vs_train_update p = {VS_TRAIN_OPT_adamw, ALL, 3, w, out, m, v, NULL, c, 0.5, 0.5, 0.01, 0.9, 0.99, 1e-8, 0.1,
-                                      8, 2, true};
+                                      8, 2, true, 1};
     keep(e, ops->update(on, &p), w, ALL);
     keep(e, ops->fill(on, w, NULL, ALL, 9, 8, 0.02, 0), w, ALL);
     keep(e, ops->zero(on, w, (ALL - 1) * element(e)), w, ALL);

@@ -291,7 +291,7 @@ START_TEST(test_optimizers_follow_their_formulas)
     for (uint64_t step = 1; step <= 3; step++) {
         void *gradient = random_of(wide, WEIGHTS, 32 + step), *was = random_of(wide, WEIGHTS, 32 + step);
         const struct vs_train_update p = {optimizer, WEIGHTS, 77, w, gradient, m, v, working, &c, 0.125, 0.5, 0.01, 0.9, 0.99,
-                                          1e-3, 0.1, 4, step, step == 2};
+                                          1e-3, 0.1, 4, step, step == 2, 1};
         ck_assert_int_eq(ops->update(on_of(wide), &p), 0);
         for (size_t i = 0; i < WEIGHTS; i++) {
             double g = (get(wide, was, i) * 0.75 + 0.125 * (double)vs_train_normal(4, step, 77 + i)) * 0.5;
@@ -305,6 +305,29 @@ START_TEST(test_optimizers_follow_their_formulas)
         free(gradient), free(was);
     }
     free(w), free(m), free(v), free(working), free(want);
+}
+END_TEST
+
+/* Gradients of several ranks, summed by their weights on the way; one is left out, NaN and all. */
+START_TEST(test_update_of_several_terms)
+{
+    enum { WEIGHTS = 4099, TERMS = 3 };
+    const bool wide = _i;
+    const float c[TERMS] = {0.5f, 0, 0.25f};
+    void *gradient = random_of(wide, TERMS * WEIGHTS, 7), *was = random_of(wide, TERMS * WEIGHTS, 7), *w = random_of(wide, WEIGHTS, 8);
+    void *first = random_of(wide, WEIGHTS, 8);
+    if (wide) ((double *)gradient)[WEIGHTS + 5] = NAN;
+    else ((float *)gradient)[WEIGHTS + 5] = NAN;
+    const struct vs_train_update p = {.optimizer = VS_TRAIN_OPT_sgd, .count = WEIGHTS, .weight = w, .gradient = gradient, .c = c,
+                                      .scale = 0.5, .rate = 1, .step = 1, .write_back = true, .terms = TERMS};
+    ck_assert_int_eq(ops->update(on_of(wide), &p), 0);
+    for (size_t i = 0; i < WEIGHTS; i++) {
+        double g = (0.5 * get(wide, was, i) + 0.25 * get(wide, was, 2 * WEIGHTS + i)) * 0.5;
+        ck_assert_double_eq_tol(get(wide, gradient, i), g, wide ? 1e-15 : 1e-6);
+        ck_assert_double_eq_tol(get(wide, w, i), get(wide, first, i) - g, wide ? 1e-15 : 1e-6);
+        ck_assert_double_eq(get(wide, gradient, 2 * WEIGHTS + i), get(wide, was, 2 * WEIGHTS + i));
+    }
+    free(gradient), free(was), free(w), free(first);
 }
 END_TEST
 
@@ -332,6 +355,7 @@ Suite *make_train_ops_parts_suite(void)
     tcase_add_test(c, test_noise_is_normal);
     tcase_add_loop_test(c, test_noise_belongs_to_the_weight, 0, 2);
     tcase_add_loop_test(c, test_optimizers_follow_their_formulas, 0, 2 * VS_TRAIN_OPTIMIZER_COUNT);
+    tcase_add_loop_test(c, test_update_of_several_terms, 0, 2);
     tcase_add_test(c, test_update_without_its_sample_is_noise);
     suite_add_tcase(s, c);
     return s;

@@ -140,7 +140,7 @@ int vs_train_drop_activations(struct vs_trainer *t);
 int vs_train_drop_kept(struct vs_trainer *t);
 /* trainer_update.c: norms and coefficients of the samples from the squares of all sites. */
 int vs_train_coefficients(struct vs_trainer *t);
-/* The optimizer, with c[0] as the gradient's weight (NULL: 1), on what this rank owns; the gradient goes. */
+/* The optimizer, with c as the weight of each of the gradient's terms (NULL: 1), on what this rank owns; the gradient goes. */
 int vs_train_apply(struct vs_trainer *t, size_t unit, const float *c);
 /* The same of the sum over ranks (c is NULL then); the gradient goes later. */
 int vs_train_update_unit(struct vs_trainer *t, size_t unit, const float *c);

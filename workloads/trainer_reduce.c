@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * trainer_reduce.c: gradients on their way to the ranks that own them: summed on the way, or, where their weights are not known yet, sent as
- * they are and summed there. One is under way while the next is made.
+ * they are and summed there. One is under way while the next is made; of the last units of a pass several are, whose sums are applied
+ * while that of the embedding, which nothing is made behind, is under way.
  */
 #include "workloads/trainer_shard_parts.h"
 
@@ -21,6 +22,11 @@ size_t vs_shard_gradient_at(const struct vs_trainer *t, size_t unit, size_t part
     vs_train_own(t, unit, own);
     if (!t->shard || !t->shard->unit[unit].exchanged) return own[part].first;
     return part ? vs_train_unit_of(&t->layout, unit)->vectors : 0;
+}
+
+size_t vs_shard_terms(const struct vs_trainer *t, size_t unit)
+{
+    return t->shard && t->shard->unit[unit].exchanged ? t->shard->ranks->world : 1;
 }
 
 static int run_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
@@ -43,19 +49,29 @@ static int run_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
     return err ? err : vs_shard_tell(t, s->reduced[s->turn]);
 }
 
-/* Begins with this unit, and ends with the one before: that was under way while this one's gradient was made. */
+/* Those under way but `most`, the oldest first. */
+static int settle_but(struct vs_trainer *t, size_t most)
+{
+    struct vs_shard *s = t->shard;
+    int err = 0;
+    while (!err && s->under_way > most) {
+        size_t oldest = (s->turn + VS_SHARD_SUMS - s->under_way--) % VS_SHARD_SUMS;
+        err = settle(t, s->reduced_unit[oldest], s->reduced[oldest]);
+    }
+    return err;
+}
+
+/* What an exchange sends from would still be in memory, where all that was exchanged before is already. */
 static int begin_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
 {
     struct vs_shard *s = t->shard;
-    void *event = s->reduced[!s->turn];
-    size_t before = s->reduced_unit;
-    bool run, more = s->reducing;
+    bool run;
     int err = vs_shard_next(t, kind, unit, &run);
     if (!err && run) err = run_sum(t, kind, unit);
-    s->turn = !s->turn;
-    s->reducing = true;
-    s->reduced_unit = unit;
-    return err || !more ? err : settle(t, before, event);
+    s->reduced_unit[s->turn] = unit;
+    s->turn = (s->turn + 1) % VS_SHARD_SUMS;
+    s->under_way++;
+    return err ? err : settle_but(t, kind == VS_SHARD_REDUCE && unit <= VS_SHARD_LATE ? VS_SHARD_LATE : 1);
 }
 
 int vs_shard_update(struct vs_trainer *t, size_t unit)
@@ -72,10 +88,7 @@ int vs_shard_exchange(struct vs_trainer *t, size_t unit)
 
 int vs_shard_flush(struct vs_trainer *t)
 {
-    struct vs_shard *s = t->shard;
-    if (!s || !s->reducing) return 0;
-    s->reducing = false;
-    return settle(t, s->reduced_unit, s->reduced[!s->turn]);
+    return t->shard ? settle_but(t, 0) : 0;
 }
 
 /* By the communicator of the gathers, which has nothing left to do: the last exchange is still under way on the other. */
@@ -95,32 +108,23 @@ static int gather_coefficients(struct vs_trainer *t, void *all)
 
 static int apply_exchanged(struct vs_trainer *t, size_t unit, const float *c)
 {
-    struct vs_shard *s = t->shard;
-    struct vs_train_part own[VS_TRAIN_PARTS];
-    int err = 0;
-    t->unit[unit].gradient = s->unit[unit].dealt;
-    s->unit[unit].dealt = NULL;
-    s->unit[unit].exchanged = true;
-    for (size_t i = 0; !err && i < vs_train_own(t, unit, own); i++) {
-        void *x = vs_train_at(t->unit[unit].gradient, vs_shard_gradient_at(t, unit, i), vs_train_W(t));
-        if (own[i].count)
-            err = VS_TRAIN_RUN(t, weighted_sum(&t->on, x, c, s->ranks->world, own[i].count, own[i].count, false, x));
-    }
-    if (!err) err = vs_train_apply(t, unit, NULL);
-    s->unit[unit].exchanged = false;
+    struct vs_shard_unit *u = &t->shard->unit[unit];
+    t->unit[unit].gradient = u->dealt;
+    u->dealt = NULL;
+    u->exchanged = true;
+    int err = vs_train_apply(t, unit, c);
+    u->exchanged = false;
     return err;
 }
 
 int vs_shard_apply_exchanged(struct vs_trainer *t)
 {
     void *c = NULL;
-    size_t last = t->shard->reduced_unit; /* still under way while the others are applied */
     int err = vs_train_take(t, t->shard->ranks->world * sizeof(float), &c, "workspace/norm_samples.coefficients_of_ranks");
     if (!err) err = gather_coefficients(t, c);
-    for (size_t u = 0; !err && u < t->layout.units; u++)
-        if (u != last) err = apply_exchanged(t, u, c);
-    if (!err) err = vs_shard_flush(t);
-    if (!err) err = apply_exchanged(t, last, c);
+    for (size_t u = t->layout.units; !err && --u > 0;) err = apply_exchanged(t, u, c);
+    if (!err) err = vs_shard_flush(t); /* the embedding's exchange was under way meanwhile */
+    if (!err) err = apply_exchanged(t, 0, c);
     vs_train_give(t, &c);
     return err;
 }

@@ -269,7 +269,7 @@ int vs_shard_end(struct vs_trainer *t, int err)
         give_whole(t, u);
         give_dealt(t, u);
     }
-    s->reducing = false;
+    s->under_way = 0;
     return err || (s->at == s->needs && (s->pass != VS_SHARD_RUNNING || s->next == s->ops)) ? err : -EPROTO;
 }
 
@@ -294,7 +294,7 @@ int vs_shard_start(struct vs_trainer *t)
     if (!err) err = q->open(&s->reduce_stream, true);
     if (!err) err = q->open(&s->tell_stream, false);
     if (!err) err = q->event_open(&s->here, false);
-    for (int i = 0; !err && i < 2; i++) err = q->event_open(&s->reduced[i], false);
+    for (int i = 0; !err && i < VS_SHARD_SUMS; i++) err = q->event_open(&s->reduced[i], false);
     for (size_t u = 0; !err && u < t->layout.units; u++) err = q->event_open(&s->unit[u].event, false);
     return err;
 }
@@ -309,7 +309,7 @@ void vs_shard_close(struct vs_trainer *t)
         if (streams[i]) t->device->wait(streams[i]); /* an aborted communicator's come back too */
         q->close(streams[i]);
     }
-    for (int i = 0; i < 2; i++) q->event_close(s->reduced[i]);
+    for (int i = 0; i < VS_SHARD_SUMS; i++) q->event_close(s->reduced[i]);
     for (size_t u = 0; s->unit && u < t->layout.units; u++) q->event_close(s->unit[u].event);
     q->event_close(s->here);
     free(s->unit);

@@ -44,6 +44,8 @@ const void *vs_shard_vector(const struct vs_trainer *t, size_t unit, size_t offs
 
 /* Where in the unit's gradient, as it is to be applied, this rank's part number `part` begins. */
 size_t vs_shard_gradient_at(const struct vs_trainer *t, size_t unit, size_t part);
+/* How many gradients of that part lie there one after the other, to be summed: one, or one of each rank. */
+size_t vs_shard_terms(const struct vs_trainer *t, size_t unit);
 /* Sums the unit's gradient over ranks, and has the own part applied once it is there, while the next unit's is made. */
 int vs_shard_update(struct vs_trainer *t, size_t unit);
 /* Sends the unit's gradient to its owners; it goes once it is there. */

@@ -16,6 +16,9 @@ extern "C" {
 /* The step is rehearsed, first to learn in which order units are needed, then to list its collectives; or it is made. */
 enum vs_shard_pass { VS_SHARD_LEARNING, VS_SHARD_LISTING, VS_SHARD_RUNNING };
 
+/* So many sums are under way at the end of a pass: as long as an embedding's takes, blocks are applied; by then activations are gone. */
+enum { VS_SHARD_LATE = 6, VS_SHARD_SUMS = VS_SHARD_LATE + 2 };
+
 struct vs_shard_unit {
     void *matrices, *vectors;
     void *event;  /* the gather is done */
@@ -41,10 +44,9 @@ struct vs_shard {
     uint64_t step;              /* as the team counts */
     struct vs_shard_unit *unit;
     void *gather_stream, *reduce_stream, *tell_stream;
-    void *here, *reduced[2]; /* events */
-    unsigned turn;           /* which reduced[] the next sum's is */
-    bool reducing;           /* a sum is under way: the last one, of reduced_unit */
-    size_t reduced_unit;
+    void *here, *reduced[VS_SHARD_SUMS]; /* events */
+    size_t reduced_unit[VS_SHARD_SUMS];  /* what each is of */
+    size_t turn, under_way;              /* which of them the next sum's is; how many before it are under way */
 };
 
 /* The type of the trainer's elements of that size. */

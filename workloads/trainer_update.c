@@ -47,7 +47,8 @@ static int apply_part(struct vs_trainer *t, size_t unit, const struct vs_train_p
                                 .weight_decay = s->weight_decay,
                                 .seed = s->seed,
                                 .step = t->step,
-                                .write_back = t->observe != NULL};
+                                .write_back = t->observe != NULL,
+                                .terms = vs_shard_terms(t, unit)};
     return part->count ? VS_TRAIN_RUN(t, update(&t->on, &p)) : 0;
 }
 
