@@ -40,6 +40,14 @@ static void say_lost(struct vs_sheet *s)
     if (n) vs_sheet_line(s, "!! %lld records of NCCL were lost (see LOSSES): collectives may be matched wrongly", (long long)n);
 }
 
+/* Of each rank there is one process, or several jobs were recorded into one database. */
+static void say_runs(struct vs_sheet *s)
+{
+    int64_t n = vs_sheet_number(s, "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM process WHERE rank IS NOT NULL AND id IN"
+                                   " (SELECT process_id FROM communicator) GROUP BY rank)");
+    if (n > 1) vs_sheet_line(s, "%lld runs are in this database, and counted together", (long long)n);
+}
+
 int vs_across_known(struct vs_sheet *s, const char *title)
 {
     if (!has_table(s)) {
@@ -112,6 +120,7 @@ void vs_across_times(struct vs_sheet *s)
         vs_sheet_line(s, "times of %lld are of the calls, which only hand the work to the GPU: no kernel of theirs was seen", (long long)enqueue);
     if (vs_sheet_number(s, "SELECT EXISTS (SELECT 1 FROM process_clock WHERE basis = 'calendar')"))
         vs_sheet_line(s, "several hosts: start skew between them is only as good as their clocks agree");
+    say_runs(s);
     say_lost(s);
     say_unmatchable(s);
 }

@@ -36,6 +36,8 @@ void vs_report_by_collective(struct vs_sheet *s)
     if (q) sqlite3_bind_int64(q, 2, s->all ? -1 : SHOWN);
     while (vs_sheet_next(s, &q)) row(s, q);
     if (kinds > SHOWN && !s->all) vs_sheet_line(s, "  ... %lld more sizes with less time (--all shows them)", (long long)(kinds - SHOWN));
+    if (vs_sheet_number(s, "SELECT EXISTS (SELECT 1 FROM collective_match WHERE grouped > 1)"))
+        vs_sheet_line(s, "calls of one group: each has the time and bandwidth of all of it; time, all: its share");
     if (ranks < 2) vs_sheet_line(s, "only one rank was recorded: nothing to compare");
     vs_across_times(s);
     if (ranks > 1) vs_across_slowest(s);

@@ -184,6 +184,27 @@ START_TEST(test_what_makes_matching_doubtful_is_said)
 }
 END_TEST
 
+/* Two jobs one after the other, and calls that one group made. */
+START_TEST(test_runs_and_groups_are_said)
+{
+    ranks(2, 2, 1);
+    match_case_call(0, comm[0], 2, "all_gather", 64, 20000000, 20000010, 9);
+    match_case_call(0, comm[0], 3, "all_gather", 128, 20000010, 20000020, 9);
+    match_case_call(1, comm[1], 2, "all_gather", 64, 20000000, 20000010, 9);
+    match_case_call(1, comm[1], 3, "all_gather", 128, 20000010, 20000020, 9);
+    match_case_run();
+    CLI("report", mc.db, "--by", "collective");
+    narrow();
+    HAS(got.out, "calls of one group: each has the time and bandwidth of all of it; time, all: its share");
+    HAS_NOT(got.out, "runs are in this database");
+    match_case_rank(2, 2, "a", 5);
+    match_case_communicator(2, 78, 2);
+    match_case_sql("UPDATE process SET rank = 0 WHERE id = 3");
+    CLI("report", mc.db, "--by", "collective");
+    HAS(got.out, "2 runs are in this database, and counted together");
+}
+END_TEST
+
 START_TEST(test_nothing_to_match)
 {
     match_case_rank(0, 1, "a", 0);
@@ -240,6 +261,7 @@ Suite *make_collectives_report_suite(void)
     tcase_add_test(t, test_one_process_is_no_straggler);
     tcase_add_test(t, test_what_is_not_complete_comes_first);
     tcase_add_test(t, test_what_makes_matching_doubtful_is_said);
+    tcase_add_test(t, test_runs_and_groups_are_said);
     tcase_add_test(t, test_nothing_to_match);
     tcase_add_test(t, test_an_older_database);
     tcase_add_test(t, test_tables_are_exported_by_query);

@@ -105,7 +105,7 @@ def show(context, cases, runs):
         _, n, model, dtype, B, fault = case
         right, words = judged(case, r)
         found = {k: (r.get(k + "_error"), r.get(k + "_allowed")) for k in CHECKS}
-        shown = "".join(f"{'-':>10}{'':9}" if e is None else f"{e:>10.1e} {f'({most:.0e})':<8}" for e, most in found.values())
+        shown = "".join(f"{'-':>10}{'':9}" if e is None else f"{e:>10.1e} {f'({most:.2g})':<8}" for e, most in found.values())
         context.say(f"{n:>5} {model:<6} {dtype:<5}{B:>2} {fault:<16}{shown}{r['seconds']:>5.0f}  {'' if right else 'WRONG '}{words}")
         rows.append({"ranks": n, "model": model, "dtype": dtype, "B": B, "fault": fault, "right": right, "words": words, "status": r["status"],
                      "example": r.get("example"), "errors": {k: x[0] for k, x in found.items()}, "allowed": {k: x[1] for k, x in found.items()}})
