@@ -155,8 +155,8 @@ enum vs_train_optimizer {
         VS_TRAIN_OPTIMIZER_COUNT
 };
 
-/* g = (sum_k gradient[k] * c[k] + noise * z) * scale, k < terms, z normal(0, 1) from Philox4x32-10 (Salmon et al., SC 2011) keyed by seed, counter
- * (first + i, step): the same number for the same weight, whoever computes it. Then
+/* g = (sum_k gradient[k] * c[k] + noise * z) * scale, k < terms, z normal(0, 1) from Philox4x32-10 (Salmon et al., SC 2011) keyed by
+ * seed, counter (first + i, step): the same number for the same weight, whoever computes it. Then
  *   sgd    w -= rate * g
  *   adam   Kingma & Ba, with bias correction (weight_decay adds to g); adamw: Loshchilov & Hutter (decay apart)
  *   none   nothing (weight may be NULL); g is still written to `gradient` when write_back

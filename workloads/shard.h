@@ -8,11 +8,12 @@
  * Schedule: a step's collectives are one list, made while the step is rehearsed (trainer.h) and the same on every rank, which
  * vs_shard_agree checks before the first step; a step that would leave it ends with -EPROTO before it asks anyone anything.
  *     gather  matrices as the products read them, vectors of W; one communicator, one stream
- *     reduce  sums of W in rank order or as NCCL makes them; another communicator, another stream
+ *     reduce  sums of W in rank order or as NCCL makes them; another communicator, another stream. Each is applied while the next unit's
+ *             gradient is made; the last blocks' all while the embedding's is summed, behind which nothing is made
  *     exchange, coefficients  with one sample on each rank, whose clip coefficient is known behind the backward pass alone: gradients go
- *             to their owners as they are made, and are weighted and summed there once each rank has told its coefficient. Nothing
- *             is left to be sent at the end but that number. As much is sent as by a reduce; in memory is a whole gradient, in parts of
- *             all ranks, as it would be where each rank kept its own
+ *             to their owners as they are made, and are weighted and summed there once each rank has told its coefficient, by the
+ *             gathers' communicator. Nothing is left to be sent at the end but that number. As much is sent as by a reduce; in memory
+ *             is a whole gradient, in parts of all ranks, as it would be where each rank kept its own
  *
  * Noise and first weights are keyed by a weight's place in the model, so that they do not depend on how many ranks there are.
  * Ownership: ranks, communicators and the team are the caller's and outlive the trainer. Threading: the trainer's.

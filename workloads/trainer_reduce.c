@@ -61,7 +61,14 @@ static int settle_but(struct vs_trainer *t, size_t most)
     return err;
 }
 
-/* What an exchange sends from would still be in memory, where all that was exchanged before is already. */
+/* How many may be under way behind this one. What an exchange sends from would still be in memory, where all that was exchanged before
+ * is already; and in the first half of a pass activations are. */
+static size_t most_under_way(const struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
+{
+    size_t half = t->settings.model.L / 2, late = half < VS_SHARD_LATE ? half : VS_SHARD_LATE;
+    return kind == VS_SHARD_REDUCE && unit <= late && late ? late : 1;
+}
+
 static int begin_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
 {
     struct vs_shard *s = t->shard;
@@ -71,7 +78,7 @@ static int begin_sum(struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
     s->reduced_unit[s->turn] = unit;
     s->turn = (s->turn + 1) % VS_SHARD_SUMS;
     s->under_way++;
-    return err ? err : settle_but(t, kind == VS_SHARD_REDUCE && unit <= VS_SHARD_LATE ? VS_SHARD_LATE : 1);
+    return err ? err : settle_but(t, most_under_way(t, kind, unit));
 }
 
 int vs_shard_update(struct vs_trainer *t, size_t unit)
