@@ -43,7 +43,7 @@ static void say_lost(struct vs_sheet *s)
 /* Of each rank there is one process, or several jobs were recorded into one database. */
 static void say_runs(struct vs_sheet *s)
 {
-    int64_t n = vs_sheet_number(s, "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM process WHERE rank IS NOT NULL AND id IN"
+    int64_t n = vs_sheet_number(s, "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM process WHERE rank IS NOT NULL AND world_size > 1 AND id IN"
                                    " (SELECT process_id FROM communicator) GROUP BY rank)");
     if (n > 1) vs_sheet_line(s, "%lld runs are in this database, and counted together", (long long)n);
 }

@@ -105,6 +105,18 @@ START_TEST(test_by_overlap)
 }
 END_TEST
 
+/* A first step that waits for a rank must not outweigh all others in what is hidden. */
+START_TEST(test_hidden_is_a_median)
+{
+    ranks(1, 10, 1);
+    for (int i = 0; i < 10; i++) match_case_iteration(0, i, 10000000 + 1000000 * i, 10900000 + 1000000 * i);
+    match_case_kernel(0, "nccl", 0, 10550000, 10890000);
+    match_case_run();
+    CLI("report", mc.db, "--by", "overlap");
+    HAS(got.out, "  rank 0 GPU 0          10     1.0 ms   250.0 us      400.0 us    37.5 %   250.0 us");
+}
+END_TEST
+
 START_TEST(test_without_kernels_the_option_is_named)
 {
     ranks(2, 3, 0);
@@ -256,6 +268,7 @@ Suite *make_collectives_report_suite(void)
     tcase_add_test(t, test_by_straggler);
     tcase_add_test(t, test_nobody_is_blamed_for_noise);
     tcase_add_test(t, test_by_overlap);
+    tcase_add_test(t, test_hidden_is_a_median);
     tcase_add_test(t, test_without_kernels_the_option_is_named);
     tcase_add_test(t, test_ranks_on_the_cpu);
     tcase_add_test(t, test_one_process_is_no_straggler);

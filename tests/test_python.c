@@ -29,9 +29,10 @@ static void find_python(void)
 
 static void oracle(const char *part, const char *const env[])
 {
-    char expected[600];
+    char expected[600], name[80];
     const char *argv[] = {python, ORACLE, "run", part, expected, NULL};
-    recording_begin(&r, part);
+    snprintf(name, sizeof name, "python-%s", part); /* suites run beside each other */
+    recording_begin(&r, name);
     find_python();
     snprintf(expected, sizeof expected, "%s/expected", r.folder);
     recording_run(&r, argv, env);

@@ -54,7 +54,7 @@ static int difference(struct vs_fsdp_job *job, const struct vs_train_copy *mine,
     vs_train_copy_squares(mine, reference, &squares[0], &squares[1]);
     int err = all ? vs_team_gather(job->ranks.team, squares, sizeof squares, all) : -ENOMEM;
     for (size_t i = 0; !err && i < 2 * job->world; i++) sum[i % 2] += all[i];
-    *out = sqrt(sum[0]) / sqrt(sum[1]);
+    *out = sum[0] == 0 ? 0 : sqrt(sum[0]) / sqrt(sum[1]);
     if (!isfinite(*out) || !(fabs(sum[1] - length * length) <= 1e-9 * sum[1])) *out = (double)NAN;
     free(all);
     return err;

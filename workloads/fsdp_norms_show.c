@@ -116,7 +116,7 @@ static void show_largest(const struct vs_fsdp_check *c)
             printf("  %-38s not looked at\n", checks[k].what);
             continue;
         }
-        printf("  %-38s %8.1e (%s%s%s%s), allowed %.0e: %s\n", checks[k].what, fabs(e), vs_train_mode_name(run->mode),
+        printf("  %-38s %8.1e (%s%s%s%s), allowed %.2g: %s\n", checks[k].what, fabs(e), vs_train_mode_name(run->mode),
                run->timing == VS_TIMING_usual ? "" : " ",
                run->timing == VS_TIMING_usual ? "" : vs_train_timing_name(run->timing),
                run->noisy ? ", with noise" : "", most, e <= most ? "ok" : "WRONG");

@@ -2,8 +2,8 @@
  *
  * shard.h: a trainer's weights over ranks. Each rank has its own samples, and of each unit (embedding, blocks, head) one equal part of
  * the matrices and one of the vectors: their weights, optimizer states and, reduced, gradients. Whole units are gathered for as long as
- * a pass needs them, the next one ahead; their gradients are summed over ranks, scattered, and applied part by part. Per-sample norms
- * need nobody else: no collective touches them.
+ * a pass needs them, ahead up to the next one with matrices; their gradients are summed over ranks, scattered, and applied part by
+ * part. Per-sample norms need nobody else: no collective touches them.
  *
  * Schedule: a step's collectives are one list, made while the step is rehearsed (trainer.h) and the same on every rank, which
  * vs_shard_agree checks before the first step; a step that would leave it ends with -EPROTO before it asks anyone anything.
@@ -12,7 +12,7 @@
  *             gradient is made; the last blocks' all while the embedding's is summed, behind which nothing is made
  *     exchange, coefficients  with one sample on each rank, whose clip coefficient is known behind the backward pass alone: gradients go
  *             to their owners as they are made, and are weighted and summed there once each rank has told its coefficient, by the
- *             gathers' communicator. Nothing is left to be sent at the end but that number. As much is sent as by a reduce; in memory
+ *             gathers' communicator. At the end that number and the embedding's gradient are left to be sent, beside the optimizer. As much is sent as by a reduce; in memory
  *             is a whole gradient, in parts of all ranks, as it would be where each rank kept its own
  *
  * Noise and first weights are keyed by a weight's place in the model, so that they do not depend on how many ranks there are.

@@ -113,7 +113,7 @@ double vs_train_copy_difference(const struct vs_train_copy *a, const struct vs_t
 {
     double difference, length;
     vs_train_copy_squares(a, b, &difference, &length);
-    return sqrt(difference) / sqrt(length);
+    return difference == 0 ? 0 : sqrt(difference) / sqrt(length);
 }
 
 int vs_train_copy_write(const struct vs_train_copy *c, const char *path)

@@ -28,7 +28,7 @@ int vs_train_copy_unit(struct vs_train_copy *c, struct vs_trainer *t, size_t uni
 int vs_train_copy_weights(struct vs_train_copy *c, struct vs_trainer *t);
 /* For vs_trainer.observe; state is a struct vs_train_copy. */
 int vs_train_copy_gradient(void *state, struct vs_trainer *t, size_t unit);
-/* ||a - b|| / ||b||, in float64, over what both have; NaN where any is not finite. */
+/* ||a - b|| / ||b||, in float64, over what both have; 0 where both are 0; NaN where any is not finite. */
 double vs_train_copy_difference(const struct vs_train_copy *a, const struct vs_train_copy *b);
 /* a -= b, both of one type. */
 void vs_train_copy_subtract(struct vs_train_copy *a, const struct vs_train_copy *b);

@@ -61,7 +61,7 @@ static int settle_but(struct vs_trainer *t, size_t most)
     return err;
 }
 
-/* How many may be under way behind this one. What an exchange sends from would still be in memory, where all that was exchanged before
+/* How many may be under way once this one is, itself among them. What an exchange sends from would still be in memory, where all that was exchanged before
  * is already; and in the first half of a pass activations are. */
 static size_t most_under_way(const struct vs_trainer *t, enum vs_shard_kind kind, size_t unit)
 {

@@ -16,8 +16,9 @@ extern "C" {
 /* The step is rehearsed, first to learn in which order units are needed, then to list its collectives; or it is made. */
 enum vs_shard_pass { VS_SHARD_LEARNING, VS_SHARD_LISTING, VS_SHARD_RUNNING };
 
-/* At most so many sums are under way at the end of a pass: as long as the embedding's takes, blocks are applied. */
-enum { VS_SHARD_LATE = 6, VS_SHARD_SUMS = VS_SHARD_LATE + 2 };
+/* At most so many sums stay under way at the end of a pass: as long as the embedding's takes, blocks are applied. One more is begun
+ * before the oldest is waited for. */
+enum { VS_SHARD_LATE = 6, VS_SHARD_SUMS = VS_SHARD_LATE + 1 };
 
 struct vs_shard_unit {
     void *matrices, *vectors;
