@@ -125,7 +125,7 @@ END_TEST
 /* Sums of the last units of a pass are applied late, those of the others one by one. */
 START_TEST(test_deep_models)
 {
-    work(LM "--nproc 2 --num-layers 9 --batch-size %d --train-modes %s", _i ? 1 : 2, _i ? "fuse,ghost" : "flash_bk,ghost");
+    work(LM "--nproc 2 --num-layers 13 --batch-size %d --train-modes %s", _i ? 1 : 2, _i ? "fuse,ghost" : "flash_bk,ghost");
     STATUS(0);
     last_line_is("CORRECTNESS TEST PASSED");
 }

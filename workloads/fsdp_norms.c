@@ -59,8 +59,8 @@ int vs_fsdp_trainer_open(struct vs_fsdp_job *job, const struct vs_train_settings
 
 int vs_fsdp_largest(struct vs_fsdp_job *job, double *value)
 {
-    double *all = calloc(job->world, sizeof *all);
-    int err = all ? vs_team_gather(job->ranks.team, value, sizeof *value, all) : -ENOMEM;
+    int err;
+    double *all = vs_team_collect(job->ranks.team, value, sizeof *value, &err);
     for (size_t r = 0; !err && r < job->world; r++) *value = vs_fsdp_worse(*value, all[r]);
     free(all);
     return vs_fsdp_failed(job, err, "exchange between ranks");

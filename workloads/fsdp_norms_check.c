@@ -49,10 +49,10 @@ static int list_runs(struct vs_fsdp_check *c)
 static int difference(struct vs_fsdp_job *job, const struct vs_train_copy *mine, const struct vs_train_copy *reference,
                       double *out)
 {
-    double squares[2], *all = calloc(2 * job->world, sizeof *all), sum[2] = {0, 0};
-    double length = vs_train_copy_length(reference);
+    double squares[2], sum[2] = {0, 0}, length = vs_train_copy_length(reference);
+    int err;
     vs_train_copy_squares(mine, reference, &squares[0], &squares[1]);
-    int err = all ? vs_team_gather(job->ranks.team, squares, sizeof squares, all) : -ENOMEM;
+    double *all = vs_team_collect(job->ranks.team, squares, sizeof squares, &err);
     for (size_t i = 0; !err && i < 2 * job->world; i++) sum[i % 2] += all[i];
     *out = sum[0] == 0 ? 0 : sqrt(sum[0]) / sqrt(sum[1]);
     if (!isfinite(*out) || !(fabs(sum[1] - length * length) <= 1e-9 * sum[1])) *out = (double)NAN;

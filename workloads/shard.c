@@ -19,8 +19,9 @@ static int differ(const struct vs_shard_op *a, const struct vs_shard_op *b)
 
 static int same_counts(struct vs_team *team, size_t mine, char *why, size_t bytes)
 {
-    size_t world = (size_t)vs_team_world(team), *counts = calloc(world, sizeof *counts);
-    int err = counts ? vs_team_gather(team, &mine, sizeof mine, counts) : -ENOMEM;
+    size_t world = (size_t)vs_team_world(team), *counts;
+    int err;
+    counts = vs_team_collect(team, &mine, sizeof mine, &err);
     for (size_t r = 1; !err && r < world; r++) {
         if (counts[r] == counts[0]) continue;
         snprintf(why, bytes, "a step has %zu collectives on rank %zu, %zu on rank 0", counts[r], r, counts[0]);
@@ -37,8 +38,8 @@ static int same_plans(const struct vs_trainer *t, struct vs_team *team, char *wh
     unsigned mine[VS_TRAIN_MATRICES + 1] = {plan->semantics}, (*all)[VS_TRAIN_MATRICES + 1];
     size_t world = (size_t)vs_team_world(team);
     memcpy(mine + 1, plan->action, sizeof plan->action);
-    all = calloc(world, sizeof *all);
-    int err = all ? vs_team_gather(team, mine, sizeof mine, all) : -ENOMEM;
+    int err;
+    all = vs_team_collect(team, mine, sizeof mine, &err);
     for (size_t r = 1; !err && r < world; r++) {
         if (!memcmp(all[r], all[0], sizeof mine)) continue;
         snprintf(why, bytes, "rank %zu and rank 0 have other plans for the same mode", r);
@@ -57,8 +58,7 @@ int vs_shard_agree(const struct vs_trainer *t, char *why, size_t bytes)
     int err = team ? same_counts(team, count, why, bytes) : 0;
     if (!err && team) err = same_plans(t, team, why, bytes);
     if (err || !team || !count) return err;
-    struct vs_shard_op *all = calloc(world * count, sizeof *all);
-    err = all ? vs_team_gather(team, mine, count * sizeof *mine, all) : -ENOMEM;
+    struct vs_shard_op *all = vs_team_collect(team, mine, count * sizeof *mine, &err);
     for (size_t i = 0; !err && i < world * count; i++) {
         const struct vs_shard_op *theirs = &all[i], *first = &all[i % count];
         if (!differ(theirs, first)) continue;

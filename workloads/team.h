@@ -61,6 +61,8 @@ int vs_team_world(const struct vs_team *team);
 
 /* all [world * bytes] in rank order, `mine` of each: every rank calls it, in the same order. A barrier. At most 16 MiB in all. */
 int vs_team_gather(struct vs_team *team, const void *mine, size_t bytes, void *all);
+/* The same into new memory, the caller's to free; NULL: *err says why not. */
+void *vs_team_collect(struct vs_team *team, const void *mine, size_t bytes, int *err);
 /* From rank 0 to all. */
 int vs_team_share(struct vs_team *team, void *data, size_t bytes);
 

@@ -43,6 +43,15 @@ int vs_team_gather(struct vs_team *team, const void *mine, size_t bytes, void *a
     return 0;
 }
 
+void *vs_team_collect(struct vs_team *team, const void *mine, size_t bytes, int *err)
+{
+    void *all = calloc((size_t)team->place.world, bytes ? bytes : 1);
+    *err = all ? vs_team_gather(team, mine, bytes, all) : -ENOMEM;
+    if (!*err) return all;
+    free(all);
+    return NULL;
+}
+
 int vs_team_share(struct vs_team *team, void *data, size_t bytes)
 {
     if (vs_team_stopped(team)) return -ECANCELED;

@@ -57,24 +57,18 @@ static int run(const struct vs_train_settings *s, const struct vs_device *device
     return err;
 }
 
+/* Of norms and clipped gradients; of the change of the weights. */
+static const double tolerances[VS_TRAIN_DTYPE_COUNT][2] = {
+    [VS_TRAIN_fp64] = {1e-9, 1e-7}, [VS_TRAIN_fp32] = {1e-4, 1e-2}, [VS_TRAIN_tf32] = {1e-2, 0.1}, [VS_TRAIN_bf16] = {3e-2, 0.3}};
+
 double vs_train_tolerance(enum vs_train_dtype dtype)
 {
-    switch (dtype) {
-    case VS_TRAIN_fp64: return 1e-9;
-    case VS_TRAIN_fp32: return 1e-4;
-    case VS_TRAIN_tf32: return 1e-2;
-    default: return 3e-2;
-    }
+    return tolerances[dtype][0];
 }
 
 double vs_train_change_tolerance(enum vs_train_dtype dtype)
 {
-    switch (dtype) {
-    case VS_TRAIN_fp64: return 1e-7;
-    case VS_TRAIN_fp32: return 1e-2;
-    case VS_TRAIN_tf32: return 0.1;
-    default: return 0.3;
-    }
+    return tolerances[dtype][1];
 }
 
 static void compare(const struct vs_train_settings *s, const struct outcome *mine, const struct outcome *reference,

@@ -57,8 +57,8 @@ int vs_train_ranks_join(struct vs_train_result *r)
     struct vs_train_rank mine = {.pid = (int)getpid(),
                                  .median_ms = vs_train_median(r->times_ms, r->steps),
                                  .peak_bytes = r->trainer->arena.peak};
-    r->ranks = calloc(ranks->world, sizeof *r->ranks);
-    int err = r->ranks ? vs_team_gather(ranks->team, &mine, sizeof mine, r->ranks) : -ENOMEM;
+    int err;
+    r->ranks = vs_team_collect(ranks->team, &mine, sizeof mine, &err);
     return err ? err : join_steps(r, ranks->team, ranks->world);
 }
 

@@ -115,8 +115,8 @@ static int agree(struct vs_trainer *t, struct finding *f)
 {
     const struct vs_shard_ranks *ranks = t->settings.ranks;
     if (!ranks || !ranks->team) return 0;
-    struct finding *all = calloc(ranks->world, sizeof *all);
-    int err = all ? vs_team_gather(ranks->team, f, sizeof *f, all) : -ENOMEM;
+    int err;
+    struct finding *all = vs_team_collect(ranks->team, f, sizeof *f, &err);
     if (!err) *f = all[0];
     for (size_t r = 1; !err && r < ranks->world; r++)
         if (all[r].budget < f->budget) f->budget = all[r].budget;
@@ -129,8 +129,8 @@ static int largest(struct vs_trainer *t, size_t *bytes)
 {
     const struct vs_shard_ranks *ranks = t->settings.ranks;
     if (!ranks || !ranks->team) return 0;
-    size_t *all = calloc(ranks->world, sizeof *all);
-    int err = all ? vs_team_gather(ranks->team, bytes, sizeof *bytes, all) : -ENOMEM;
+    int err;
+    size_t *all = vs_team_collect(ranks->team, bytes, sizeof *bytes, &err);
     for (size_t r = 0; !err && r < ranks->world; r++)
         if (all[r] > *bytes) *bytes = all[r];
     free(all);
