@@ -182,6 +182,7 @@ comma := ,
 # A preloaded sanitized library is not first in the load order; that is intended, as are forks of programs with threads and
 # events raised in signal handlers.
 SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) \
+          LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0:$(LSAN_OPTIONS) \
           TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:report_signal_unsafe=0:$(TSAN_OPTIONS)
 RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10 VS_TEST_SAN=$(SAN))
 TESTED = all $(RUNNER) $(FAKES) $(PROGRAMS)
