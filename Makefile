@@ -187,7 +187,7 @@ SANENV := ASAN_OPTIONS=verify_asan_link_order=0:$(ASAN_OPTIONS) \
 RUN_TESTS = $(if $(SAN),$(SANENV) CK_TIMEOUT_MULTIPLIER=10 VS_TEST_SAN=$(SAN))
 TESTED = all $(RUNNER) $(FAKES) $(PROGRAMS)
 check: $(TESTED) ## every test that needs no GPU
-	@$(RUN_TESTS) CK_EXCLUDE_TAGS='gpu fuzz soak' tests/run.sh $(RUNNER) $(SUITES)
+	@$(RUN_TESTS) CK_EXCLUDE_TAGS='gpu fuzz soak' $(RUNNER)
 check-gpu: $(TESTED) $(GPU_TESTS) ## the tests that need an NVIDIA GPU
 	@$(RUN_TESTS) CK_INCLUDE_TAGS=gpu $(RUNNER)
 fuzz: $(TESTED) ## damaged logs and odd input, for FUZZ_SECONDS (60)
