@@ -40,7 +40,7 @@ enum vs_hook {
 
 /* ---- driver_table.c: real functions ---- */
 
-/* X(exported name, parameters): what we call and do not wrap. NULL in vs_cu where the driver has none. */
+/* X(exported name, parameters): what we call and do not wrap. vs_cu(name) is NULL where the driver has none. */
 #define VS_DRIVER_CALLS(X)                                                     \
     X(cuCtxGetCurrent, (void **context))                                       \
     X(cuCtxGetDevice, (int *device))                                           \
@@ -63,12 +63,14 @@ enum vs_hook {
     X(cuDeviceTotalMem_v2, (size_t *bytes, int device))                        \
     X(cuDeviceGetPCIBusId, (char *text, int bytes, int device))
 
-struct vs_cu {
+extern struct vs_driver_functions {
 #define X(name, params) int(*name) params;
     VS_DRIVER_CALLS(X)
 #undef X
-};
-extern struct vs_cu vs_cu; /* constant once vs_driver_fill has returned true */
+} vs_driver_functions;
+/* Constant once vs_driver_fill has returned true, but read atomically: a thread that came late to the filling may be
+ * storing the same value again. */
+#define vs_cu(name) __atomic_load_n(&vs_driver_functions.name, __ATOMIC_RELAXED)
 
 extern void *vs_driver_slot[VS_NHOOKS]; /* what a wrapper calls; atomic */
 extern __thread uint32_t vs_driver_depth __attribute__((tls_model("initial-exec")));

@@ -140,8 +140,8 @@ static uint64_t bytes_at(int result, uint64_t address)
     uint64_t base = 0;
     size_t bytes = 0;
     int saved = errno;
-    if (result || !vs_driver_fill() || !vs_cu.cuMemGetAddressRange_v2 ||
-        vs_cu.cuMemGetAddressRange_v2(&base, &bytes, address))
+    if (result || !vs_driver_fill() || !vs_cu(cuMemGetAddressRange_v2) ||
+        vs_cu(cuMemGetAddressRange_v2)(&base, &bytes, address))
         bytes = 0;
     errno = saved;
     return bytes;

@@ -10,7 +10,7 @@
 static bool capturing(void *stream, bool per_thread)
 {
     int status = 0;
-    int (*ask)(void *, int *) = per_thread ? vs_cu.cuStreamIsCapturing_ptsz : vs_cu.cuStreamIsCapturing;
+    int (*ask)(void *, int *) = per_thread ? vs_cu(cuStreamIsCapturing_ptsz) : vs_cu(cuStreamIsCapturing);
     return ask && ask(stream, &status) == VS_CU_SUCCESS && status == VS_CU_CAPTURING;
 }
 
@@ -23,12 +23,12 @@ static int stream_device(void *stream)
     int count = 0, device = -1;
 
     if (!n) {
-        if (!vs_cu.cuDeviceGetCount || vs_cu.cuDeviceGetCount(&count) || count < 1)
+        if (!vs_cu(cuDeviceGetCount) || vs_cu(cuDeviceGetCount)(&count) || count < 1)
             count = 1;
         n = (uint32_t)count;
         __atomic_store_n(&devices, n, __ATOMIC_RELAXED);
     }
-    if (n > 1 && (uintptr_t)stream > 2 && vs_cu.cuStreamGetDevice && !vs_cu.cuStreamGetDevice(stream, &device))
+    if (n > 1 && (uintptr_t)stream > 2 && vs_cu(cuStreamGetDevice) && !vs_cu(cuStreamGetDevice)(stream, &device))
         return device;
     return vs_driver_current_device();
 }
@@ -50,7 +50,7 @@ static int async_memory(int result, struct vs_driver_alloc *a, void *pool, void 
         a->device = pool ? vs_driver_pool_device(pool) : VS_ON_CURRENT;
         if (a->device == VS_ON_CURRENT)
             a->device = stream_device(stream);
-        if (!pool && (a->device < 0 || !vs_cu.cuDeviceGetMemPool || vs_cu.cuDeviceGetMemPool(&pool, a->device)))
+        if (!pool && (a->device < 0 || !vs_cu(cuDeviceGetMemPool) || vs_cu(cuDeviceGetMemPool)(&pool, a->device)))
             pool = NULL;
         a->pool = (uint64_t)(uintptr_t)pool;
         if (!result && pool)
@@ -112,8 +112,8 @@ int cuMemPoolImportPointer(uint64_t *out, void *pool, struct vs_cu_pool_pointer 
     uint64_t base = 0, address = result ? 0 : *out;
     size_t bytes = 0;
     int saved = errno;
-    if (address && vs_driver_fill() && vs_cu.cuMemGetAddressRange_v2 &&
-        vs_cu.cuMemGetAddressRange_v2(&base, &bytes, address))
+    if (address && vs_driver_fill() && vs_cu(cuMemGetAddressRange_v2) &&
+        vs_cu(cuMemGetAddressRange_v2)(&base, &bytes, address))
         bytes = 0;
     errno = saved;
     return vs_driver_allocated(result, &(struct vs_driver_alloc){.memory = VS_MEM_CUDA_ASYNC, .device = VS_ON_CURRENT,

@@ -50,7 +50,7 @@ bool vs_driver_device_uuid(int device, unsigned char uuid[16])
     int (*get_uuid)(struct vs_cu_uuid *, int);
     if (!vs_driver_fill())
         return false;
-    get_uuid = vs_cu.cuDeviceGetUuid_v2 ? vs_cu.cuDeviceGetUuid_v2 : vs_cu.cuDeviceGetUuid;
+    get_uuid = vs_cu(cuDeviceGetUuid_v2) ? vs_cu(cuDeviceGetUuid_v2) : vs_cu(cuDeviceGetUuid);
     if (!get_uuid || get_uuid(&asked, device) != VS_CU_SUCCESS)
         return false;
     memcpy(uuid, asked.bytes, sizeof asked.bytes);
@@ -67,11 +67,11 @@ static void append_device(int device)
     if (!vs_driver_fill())
         return;
     vs_driver_device_uuid(device, uuid);
-    if (!vs_cu.cuDeviceGetName || vs_cu.cuDeviceGetName(name, sizeof name, device))
+    if (!vs_cu(cuDeviceGetName) || vs_cu(cuDeviceGetName)(name, sizeof name, device))
         name[0] = 0;
-    if (!vs_cu.cuDeviceTotalMem_v2 || vs_cu.cuDeviceTotalMem_v2(&total, device))
+    if (!vs_cu(cuDeviceTotalMem_v2) || vs_cu(cuDeviceTotalMem_v2)(&total, device))
         total = 0;
-    if (!vs_cu.cuDeviceGetPCIBusId || vs_cu.cuDeviceGetPCIBusId(pci, sizeof pci, device))
+    if (!vs_cu(cuDeviceGetPCIBusId) || vs_cu(cuDeviceGetPCIBusId)(pci, sizeof pci, device))
         pci[0] = 0;
     r = vs_log_begin(VS_K_DEVICE, sizeof *r + strlen(name));
     if (!r)
@@ -156,8 +156,8 @@ static bool primary_active(int device)
 {
     unsigned flags = 0;
     int active = 1;
-    return !vs_driver_fill() || !vs_cu.cuDevicePrimaryCtxGetState ||
-           vs_cu.cuDevicePrimaryCtxGetState(device, &flags, &active) || active;
+    return !vs_driver_fill() || !vs_cu(cuDevicePrimaryCtxGetState) ||
+           vs_cu(cuDevicePrimaryCtxGetState)(device, &flags, &active) || active;
 }
 
 int cuDevicePrimaryCtxRetain(void **out, int device)
@@ -216,8 +216,8 @@ static int released(int result, struct vs_taken t, int device)
 {
     unsigned flags = 0;
     int active = 1, saved = errno;
-    if (result || !vs_driver_fill() || !vs_cu.cuDevicePrimaryCtxGetState ||
-        vs_cu.cuDevicePrimaryCtxGetState(device, &flags, &active))
+    if (result || !vs_driver_fill() || !vs_cu(cuDevicePrimaryCtxGetState) ||
+        vs_cu(cuDevicePrimaryCtxGetState)(device, &flags, &active))
         active = 1;
     errno = saved;
     return vs_driver_context_ended(result, t, !active, device, primary_of(device));

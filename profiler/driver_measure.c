@@ -70,7 +70,7 @@ static bool difference(const struct vs_measure *m, struct vs_device_use *after, 
 static uint64_t current_context(void)
 {
     void *context = NULL;
-    if (!vs_driver_fill() || !vs_cu.cuCtxGetCurrent || vs_cu.cuCtxGetCurrent(&context))
+    if (!vs_driver_fill() || !vs_cu(cuCtxGetCurrent) || vs_cu(cuCtxGetCurrent)(&context))
         context = NULL;
     return (uint64_t)(uintptr_t)context;
 }

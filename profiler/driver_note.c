@@ -82,7 +82,7 @@ static uint8_t in_nccl(void)
 int vs_driver_current_device(void)
 {
     int device = -1, saved = errno;
-    if (!vs_driver_fill() || !vs_cu.cuCtxGetDevice || vs_cu.cuCtxGetDevice(&device))
+    if (!vs_driver_fill() || !vs_cu(cuCtxGetDevice) || vs_cu(cuCtxGetDevice)(&device))
         device = -1;
     errno = saved;
     return device;
@@ -92,7 +92,7 @@ int vs_driver_current_device(void)
 static void where(int *device, uint64_t *context)
 {
     void *current = NULL;
-    if (vs_driver_fill() && vs_cu.cuCtxGetCurrent && vs_cu.cuCtxGetCurrent(&current) == VS_CU_SUCCESS)
+    if (vs_driver_fill() && vs_cu(cuCtxGetCurrent) && vs_cu(cuCtxGetCurrent)(&current) == VS_CU_SUCCESS)
         *context = (uint64_t)(uintptr_t)current;
     if (*device == VS_ON_CURRENT)
         *device = vs_driver_current_device();
@@ -111,7 +111,7 @@ void vs_driver_failed(int result, const struct vs_driver_alloc *a)
     if (result != VS_CU_OUT_OF_MEMORY)
         return; /* no driver yet or no longer, no context on this thread, something this driver cannot: no lack of memory */
     where(&device, &context);
-    known = context && vs_cu.cuMemGetInfo_v2 && vs_cu.cuMemGetInfo_v2(&free_bytes, &total_bytes) == VS_CU_SUCCESS;
+    known = context && vs_cu(cuMemGetInfo_v2) && vs_cu(cuMemGetInfo_v2)(&free_bytes, &total_bytes) == VS_CU_SUCCESS;
     r = vs_log_begin(VS_K_ALLOC_FAIL, sizeof *r);
     if (!r)
         return;

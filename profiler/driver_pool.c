@@ -70,19 +70,19 @@ enum { MODE_RELAXED = 2 };
 static bool relax(int *mode)
 {
     *mode = MODE_RELAXED;
-    return vs_cu.cuThreadExchangeStreamCaptureMode && vs_cu.cuThreadExchangeStreamCaptureMode(mode) == VS_CU_SUCCESS;
+    return vs_cu(cuThreadExchangeStreamCaptureMode) && vs_cu(cuThreadExchangeStreamCaptureMode)(mode) == VS_CU_SUCCESS;
 }
 
 static void restore(int *mode)
 {
-    vs_cu.cuThreadExchangeStreamCaptureMode(mode);
+    vs_cu(cuThreadExchangeStreamCaptureMode)(mode);
 }
 
 /* In relaxed mode only. */
 static uint64_t attribute(void *pool, int which)
 {
     uint64_t value = UINT64_MAX;
-    return vs_cu.cuMemPoolGetAttribute && vs_cu.cuMemPoolGetAttribute(pool, which, &value) == VS_CU_SUCCESS ? value
+    return vs_cu(cuMemPoolGetAttribute) && vs_cu(cuMemPoolGetAttribute)(pool, which, &value) == VS_CU_SUCCESS ? value
                                                                                                             : UINT64_MAX;
 }
 
@@ -91,9 +91,9 @@ static int device_of(void *pool)
 {
     int count = 0, i;
     void *standard = NULL;
-    if (vs_cu.cuDeviceGetCount && vs_cu.cuDeviceGetDefaultMemPool && !vs_cu.cuDeviceGetCount(&count))
+    if (vs_cu(cuDeviceGetCount) && vs_cu(cuDeviceGetDefaultMemPool) && !vs_cu(cuDeviceGetCount)(&count))
         for (i = 0; i < count; i++)
-            if (vs_cu.cuDeviceGetDefaultMemPool(&standard, i) == VS_CU_SUCCESS && standard == pool)
+            if (vs_cu(cuDeviceGetDefaultMemPool)(&standard, i) == VS_CU_SUCCESS && standard == pool)
                 return i;
     return vs_driver_current_device();
 }
@@ -101,8 +101,8 @@ static int device_of(void *pool)
 static bool is_default(void *pool, int device)
 {
     void *standard = NULL;
-    return device >= 0 && vs_cu.cuDeviceGetDefaultMemPool &&
-           vs_cu.cuDeviceGetDefaultMemPool(&standard, device) == VS_CU_SUCCESS && standard == pool;
+    return device >= 0 && vs_cu(cuDeviceGetDefaultMemPool) &&
+           vs_cu(cuDeviceGetDefaultMemPool)(&standard, device) == VS_CU_SUCCESS && standard == pool;
 }
 
 void vs_driver_pool_sample(void *pool, int device, bool always)
@@ -201,7 +201,7 @@ bool vs_driver_pool_any_graphs(void)
 static uint64_t graph_attribute(int device, int which)
 {
     uint64_t value = UINT64_MAX;
-    return vs_cu.cuDeviceGetGraphMemAttribute && !vs_cu.cuDeviceGetGraphMemAttribute(device, which, &value) ? value
+    return vs_cu(cuDeviceGetGraphMemAttribute) && !vs_cu(cuDeviceGetGraphMemAttribute)(device, which, &value) ? value
                                                                                                             : UINT64_MAX;
 }
 

@@ -15,7 +15,7 @@
 
 static const char *const soname = "libcuda.so.1";
 
-struct vs_cu vs_cu;
+struct vs_driver_functions vs_driver_functions;
 struct vs_driver_count vs_driver_calls;
 void *vs_driver_slot[VS_NHOOKS];
 __thread uint32_t vs_driver_depth __attribute__((tls_model("initial-exec")));
@@ -64,8 +64,8 @@ bool vs_driver_fill(void)
     if (handle) {
         for (i = 0; i < VS_NHOOKS; i++)
             __atomic_store_n(&addresses[i], vs_real_dlsym(handle, names[i]), __ATOMIC_RELAXED);
-#define X(name, params) \
-    __atomic_store_n(&vs_cu.name, (__typeof__(vs_cu.name))vs_real_dlsym(handle, #name), __ATOMIC_RELAXED);
+#define X(name, params)                                                                                               \
+    __atomic_store_n(&vs_driver_functions.name, (int(*) params)vs_real_dlsym(handle, #name), __ATOMIC_RELAXED);
         VS_DRIVER_CALLS(X)
 #undef X
         __atomic_store_n(&filled, 1, __ATOMIC_RELEASE);

@@ -21,7 +21,7 @@ static void note_version(void)
 
     if (!epoch || !vs_driver_fill() || __atomic_exchange_n(&version_epoch, epoch, __ATOMIC_RELAXED) == epoch)
         return;
-    if (!vs_cu.cuDriverGetVersion || vs_cu.cuDriverGetVersion(&version))
+    if (!vs_cu(cuDriverGetVersion) || vs_cu(cuDriverGetVersion)(&version))
         return;
     snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
     vs_log_meta("driver_version", text);
