@@ -9,14 +9,16 @@
 
 #include "config.h"
 
-/* In order: a torchrun inside srun is torchrun's. */
+/* In order: a torchrun inside srun is torchrun's. A batch script has SLURM_PROCID=0 and SLURM_NTASKS as well, and is nobody's
+ * rank: only srun says how many tasks the step has. */
+enum { TORCHRUN, MPIRUN, PMI, SRUN };
 static const struct {
     const char *launcher, *rank, *local_rank, *world_size;
 } launchers[] = {
-    {"torchrun", "RANK", "LOCAL_RANK", "WORLD_SIZE"},
-    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"},
-    {"mpiexec", "PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"},
-    {"srun", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"},
+    [TORCHRUN] = {"torchrun", "RANK", "LOCAL_RANK", "WORLD_SIZE"},
+    [MPIRUN] = {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"},
+    [PMI] = {"mpiexec", "PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"},
+    [SRUN] = {"srun", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"},
 };
 
 static int number(const char *name)
@@ -32,18 +34,17 @@ static int number(const char *name)
 
 struct vs_rank vs_rank_read(void)
 {
-    struct vs_rank r = {-1, -1, -1, NULL};
     size_t i;
     for (i = 0; i < sizeof launchers / sizeof *launchers; i++) {
-        r.rank = number(launchers[i].rank);
-        if (r.rank < 0)
+        struct vs_rank r = {number(launchers[i].rank), number(launchers[i].local_rank), number(launchers[i].world_size),
+                            launchers[i].launcher};
+        if (r.rank < 0 || (i == SRUN && r.world_size < 0))
             continue;
-        r.local_rank = number(launchers[i].local_rank);
-        r.world_size = number(launchers[i].world_size);
-        r.launcher = !i && getenv("VRAMSCOPE_LAUNCHER") ? "vramscope" : launchers[i].launcher; /* ours speaks as torchrun does */
-        break;
+        if (i == TORCHRUN && getenv("VRAMSCOPE_LAUNCHER"))
+            r.launcher = "vramscope"; /* ours speaks as torchrun does */
+        return r;
     }
-    return r;
+    return (struct vs_rank){-1, -1, -1, NULL};
 }
 
 bool vs_rank_in_list(int rank, const char *list, bool *bad)

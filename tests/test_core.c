@@ -327,6 +327,20 @@ START_TEST(test_ranks)
 }
 END_TEST
 
+/* A batch script has a number of its own, and is no rank; what srun starts in it is. */
+START_TEST(test_a_batch_script_is_no_rank)
+{
+    static const char *const script[] = {"SLURM_PROCID=0", "SLURM_LOCALID=0", "SLURM_NTASKS=8", "VRAMSCOPE_RANKS=3", NULL};
+    static const char *const task[] = {"SLURM_PROCID=3", "SLURM_LOCALID=1", "SLURM_NTASKS=8", "SLURM_STEP_NUM_TASKS=4", NULL};
+    run("plain", "10", script);
+    recording_ingest(&r);
+    ck_assert_int_eq(recording_int(&r, "SELECT COUNT(*) FROM process WHERE rank IS NULL AND launcher IS NULL"), 1);
+    run("plain", "10", task);
+    recording_ingest(&r);
+    ck_assert_str_eq(recording_text(&r, "SELECT launcher || rank || local_rank || world_size FROM process"), "srun314");
+}
+END_TEST
+
 START_TEST(test_private)
 {
     char command[700];
@@ -369,6 +383,7 @@ Suite *make_core_suite(void)
     tcase_add_test(c, test_unwritable_folder);
     tcase_add_test(c, test_settings);
     tcase_add_test(c, test_ranks);
+    tcase_add_test(c, test_a_batch_script_is_no_rank);
     tcase_add_test(c, test_private);
     tcase_add_test(c, test_thread_names);
     suite_add_tcase(s, c);

@@ -38,7 +38,7 @@ static const char *const all_names[] = {"RANK",
                                         "MPI_LOCALRANKID",
                                         "MPI_LOCALNRANKS",
                                         "SLURM_PROCID",
-                                        "SLURM_NTASKS",
+                                        "SLURM_STEP_NUM_TASKS",
                                         "SLURM_LOCALID",
                                         "SLURM_STEP_NUM_NODES",
                                         "VRAMSCOPE_LAUNCHER"};
@@ -81,16 +81,18 @@ static const struct {
      "MASTER_ADDR=10.0.0.1",
      "mpirun", "10.0.0.1", 2, 4, 0, 29500},
     {"PMI_RANK=1 PMI_SIZE=3 MPI_LOCALRANKID=1 MPI_LOCALNRANKS=3", "mpirun", "127.0.0.1", 1, 3, 1, 29500},
-    {"SLURM_PROCID=5 SLURM_NTASKS=6 SLURM_LOCALID=5 SLURM_STEP_NUM_NODES=1 MASTER_PORT=9", "srun", "127.0.0.1", 5, 6, 5,
+    {"SLURM_PROCID=5 SLURM_STEP_NUM_TASKS=6 SLURM_LOCALID=5 SLURM_STEP_NUM_NODES=1 MASTER_PORT=9", "srun", "127.0.0.1", 5, 6, 5,
      9},
-    {"PMI_RANK=1 PMI_SIZE=2 SLURM_PROCID=1 SLURM_NTASKS=2 SLURM_LOCALID=0 SLURM_STEP_NUM_NODES=2 MASTER_ADDR=c", "srun",
+    {"PMI_RANK=1 PMI_SIZE=2 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 SLURM_STEP_NUM_NODES=2 MASTER_ADDR=c", "srun",
      "c", 1, 2, 0, 29500},
-    {"SLURM_PROCID=5 SLURM_NTASKS=6 SLURM_LOCALID=2 SLURM_STEP_NUM_NODES=2 MASTER_ADDR=::1", "srun", "::1", 5, 6, 2,
+    {"SLURM_PROCID=5 SLURM_STEP_NUM_TASKS=6 SLURM_LOCALID=2 SLURM_STEP_NUM_NODES=2 MASTER_ADDR=::1", "srun", "::1", 5, 6, 2,
      29500},
-    {"SLURM_PROCID=0 SLURM_NTASKS=6 RANK=1 WORLD_SIZE=2 LOCAL_RANK=1 MASTER_ADDR=b VRAMSCOPE_LAUNCHER=x", "torchrun",
+    {"SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=6 RANK=1 WORLD_SIZE=2 LOCAL_RANK=1 MASTER_ADDR=b VRAMSCOPE_LAUNCHER=x", "torchrun",
      "b", 1, 2, 1, 29500},
-    {"SLURM_PROCID=1 SLURM_NTASKS=2 SLURM_LOCALID=1 MASTER_ADDR=b MASTER_PORT=5 TORCHELASTIC_USE_AGENT_STORE=True",
+    {"SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=1 MASTER_ADDR=b MASTER_PORT=5 TORCHELASTIC_USE_AGENT_STORE=True",
      "srun", "b", 1, 2, 1, 5},
+    {"SLURM_PROCID=0 SLURM_NTASKS=8 SLURM_LOCALID=0 SLURM_JOB_ID=7", "none", "", 0, 1, 0, 0}, /* a batch script */
+    {"SLURM_PROCID=0 SLURM_NTASKS=8 SLURM_STEP_NUM_TASKS=1 SLURM_LOCALID=0", "srun", "", 0, 1, 0, 0}, /* a shell in a job */
 };
 
 START_TEST(test_place)
@@ -132,8 +134,8 @@ static const struct {
     {"OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_SIZE=2",
      "OMPI_COMM_WORLD_SIZE says 4 ranks, and nothing says"},
     {"PMI_RANK=0", "PMI_SIZE is not set"},
-    {"SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_STEP_NUM_NODES=2",
-     "SLURM_NTASKS says 2 ranks, and nothing says where rank 0 is"},
+    {"SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_NUM_NODES=2",
+     "SLURM_STEP_NUM_TASKS says 2 ranks, and nothing says where rank 0 is"},
 };
 
 START_TEST(test_bad_place)

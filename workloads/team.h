@@ -4,7 +4,7 @@
  * stop. It moves small host data over TCP and runs no collective.
  *
  * Who: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT (torchrun, our launch.h), else what mpirun (OMPI_COMM_WORLD_*, PMI_*) and
- * srun (SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID) set, with MASTER_ADDR and MASTER_PORT beside them (127.0.0.1 and 29500 where the
+ * srun (SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID) set, with MASTER_ADDR and MASTER_PORT beside them (127.0.0.1 and 29500 where the
  * launcher started all ranks on this host). None of them: rank 0 of 1, and no socket is opened.
  * Where torchrun itself listens on MASTER_PORT (TORCHELASTIC_USE_AGENT_STORE), the next port is taken.
  *

@@ -22,7 +22,7 @@ static const struct launcher {
     [MPIRUN] = {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
                 "OMPI_COMM_WORLD_LOCAL_SIZE", NULL},
     [PMI] = {"mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", NULL},
-    [SRUN] = {"srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_NUM_NODES", "1"},
+    [SRUN] = {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_NUM_NODES", "1"},
 };
 
 /* Set and not empty. */
@@ -32,13 +32,19 @@ static const char *value_of(const char *name)
     return text && *text ? text : NULL;
 }
 
+/* A batch script is process 0 of its job as well, and nobody's rank: only srun says how many tasks the step has. */
+static bool started_by(const struct launcher *l)
+{
+    return value_of(l->rank) && (l != &launchers[SRUN] || value_of(l->world));
+}
+
 /* srun may speak PMI as well, and then says only by its own variables which rank of the host this is. */
 static const struct launcher *find(void)
 {
     const struct launcher *pmi = &launchers[PMI], *srun = &launchers[SRUN];
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
-        if (value_of(launchers[i].rank))
-            return i == PMI && !value_of(pmi->local_rank) && value_of(srun->rank) ? srun : &launchers[i];
+        if (started_by(&launchers[i]))
+            return i == PMI && !value_of(pmi->local_rank) && started_by(srun) ? srun : &launchers[i];
     return NULL;
 }
 
