@@ -12,13 +12,15 @@
 #include "bench.h"
 #include "bench_run.h"
 #include "human.h"
+#include "job.h"
 #include "option.h"
 
 #define WORKLOAD "fsdp_norms"
 
 struct request {
     const char *db, *result, *trace; /* NULL: not asked for */
-    int force;
+    int force, append;
+    struct vs_job job;
     char db_name[VS_BENCH_NAME];
     struct vs_bench_words words;
 };
@@ -28,9 +30,11 @@ struct request {
         {.letter = 'o',                                                                                                \
          .name = "recording",                                                                                          \
          .argument = "DB",                                                                                             \
-         .help = "database to write (default: fsdp-norms.db, fsdp-norms-2.db, ...)",                                   \
+         .help = "database to write (default: fsdp-norms.db, fsdp-norms-2.db,\n"                                       \
+                 "                           ...; fsdp-norms.db for ranks of torchrun, mpirun or srun)",               \
          .text = &(r)->db},                                                                                            \
             {.name = "force", .help = "replace the database and the result if they exist", .on = &(r)->force},         \
+            {.name = "append", .help = "add to the database if it exists", .on = &(r)->append},                        \
             {.name = "output", .argument = "F.json", .help = "write the result there too", .text = &(r)->result},      \
             {.name = "trace",                                                                                          \
              .argument = "LEVEL",                                                                                      \
@@ -47,8 +51,11 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
     const struct vs_option options[] = OPTIONS(r);
     int status = vs_bench_split(self, options, argc, argv, &r->words);
     if (status >= 0) return status;
+    if (r->force && r->append) return vs_usage(self, "--force and --append exclude each other");
     if (r->db && !*r->db) return vs_usage(self, "-o needs the name of a database");
     if (r->result && !*r->result) return vs_usage(self, "--output needs the name of a file");
+    r->job = vs_job_here();
+    if (r->job.rank) r->result = NULL; /* rank 0 writes it */
     return vs_bench_check_trace(self, r->trace);
 }
 
@@ -70,11 +77,13 @@ static int show_next(const char *db)
 
 static int measure(struct request *r, char *workload)
 {
-    struct vs_recorded_run run = {.trace = r->trace ? r->trace : "memory", .program = workload};
+    struct vs_recorded_run run = {
+        .trace = r->trace ? r->trace : "memory", .program = workload, .wait_s = vs_job_wait_s(r->job)};
     struct vs_error e;
     const char *trouble;
     int status = make_way(r);
     if (status) return status;
+    if (!r->db && r->job.world > 1) r->db = "fsdp-norms.db"; /* all ranks must come to the same */
     if (!r->db) {
         vs_bench_free_name("fsdp-norms", r->db_name);
         r->db = r->db_name;
@@ -87,16 +96,17 @@ static int measure(struct request *r, char *workload)
         run.argv[1] = (char *)WORKLOAD;
     }
     run.output = r->db;
-    run.mode = r->force ? VS_OUTPUT_FORCE : VS_OUTPUT_NEW;
+    run.mode = r->force ? VS_OUTPUT_FORCE : r->append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW;
     if (vs_recorded_run(&run, &e)) {
         vs_complain("%s", e.text);
         return run.opened ? VS_NOT_EXECUTABLE : VS_FAILED;
     }
+    if (r->job.rank && run.outcome == VS_REC_SHARED) return run.status; /* whoever ends last completes the recording */
     trouble =
         run.status == VS_USAGE && run.outcome == VS_REC_NOTHING ? NULL : vs_bench_trouble(&run); /* it refused to run */
     if (trouble) vs_complain("%s", trouble);
     if (vs_bench_ending_signal(&run)) vs_complain("the workload was ended by signal %d", vs_bench_ending_signal(&run));
-    if (!trouble && run.status != VS_USAGE) status = show_next(r->db);
+    if (!trouble && run.status != VS_USAGE && !r->job.rank) status = show_next(r->db);
     return run.status ? run.status : trouble ? VS_FAILED : status;
 }
 
@@ -117,7 +127,7 @@ static int fsdp_norms_main(const struct vs_command *self, int argc, char **argv)
 
 const struct vs_command vs_bench_fsdp_norms = {
     .name = "bench fsdp-norms",
-    .operands = "[-o DB] [--force] [--output F.json] [--trace LEVEL] [WORKLOAD OPTIONS]",
+    .operands = "[-o DB] [--force|--append] [--output F.json] [--trace LEVEL] [WORKLOAD OPTIONS]",
     .summary = "Record ranks that train one sharded model; check or time its per-sample norms",
     .about = "Runs vramscope-workload fsdp_norms under the recorder, all ranks into one database. What the workload "
              "prints is\n"

@@ -19,6 +19,7 @@
 struct request {
     const char *db, *result, *results, *trace; /* results: the workload's own file. NULL: not asked for */
     int force, append;
+    struct vs_job job; /* ranks that train one model */
     char db_name[VS_BENCH_NAME], results_name[4300];
     struct vs_bench_words words;
 };
@@ -28,7 +29,8 @@ struct request {
         {.letter = 'o',                                                                                                \
          .name = "recording",                                                                                          \
          .argument = "DB",                                                                                             \
-         .help = "database to write (default: train.db, train-2.db, ...)",                                             \
+         .help = "database to write (default: train.db, train-2.db, ...;\n"                                            \
+                 "                           train.db for ranks of torchrun, mpirun or srun)",                         \
          .text = &(r)->db},                                                                                            \
             {.name = "force", .help = "replace the database and the result if they exist", .on = &(r)->force},         \
             {.name = "append", .help = "add to the database if it exists", .on = &(r)->append},                        \
@@ -77,10 +79,12 @@ static int check_result(const struct request *r, struct vs_error *e)
 
 static int name_files(struct request *r, struct vs_error *e)
 {
+    if (!r->db && r->job.world > 1) r->db = "train.db"; /* all ranks must come to the same */
     if (!r->db) {
         vs_bench_free_name("train", r->db_name);
         r->db = r->db_name;
     }
+    if (r->job.rank) r->results = r->result = NULL;
     if (!r->results) {
         vs_bench_results_name(r->db, "json", r->results_name, sizeof r->results_name);
         r->results = r->results_name;
@@ -114,6 +118,7 @@ static int finish(const struct request *r, const struct vs_experiment_end *end)
     if (end->json && !wrong && vs_experiment_look(end->json, &facts, &e)) wrong = vs_complain("%s", e.text);
     if (end->json && !wrong && !facts.ok) wrong = vs_complain("%s", facts.reason);
     if (end->status) return end->status;
+    if (r->job.rank && !*end->error.text) return VS_OK;
     return wrong || !end->json ? VS_FAILED : VS_OK;
 }
 
@@ -125,14 +130,19 @@ static int measure(struct request *r, char *workload)
     struct vs_error e;
     const char *name;
     int status;
-    if (name_files(r, &e)) return vs_complain("%s", e.text);
-    vs_bench_fill(&r->words, workload, "train", r->results);
     if (vs_experiment_options_make(&r->words, &options)) return vs_complain("out of memory");
+    r->job = vs_experiment_option(&options, "--shard") ? vs_job_here() : (struct vs_job){0, 1};
+    if (name_files(r, &e)) {
+        vs_experiment_options_free(&options);
+        return vs_complain("%s", e.text);
+    }
+    vs_bench_fill(&r->words, workload, "train", r->results);
     name = vs_experiment_option(&options, "--mode");
     run.words = r->words;
     run.db = run.recording = r->db;
     run.mode = r->force ? VS_OUTPUT_FORCE : r->append ? VS_OUTPUT_APPEND : VS_OUTPUT_NEW;
-    run.name = name ? name : "train";
+    run.name = name && *name ? name : "train";
+    run.job = r->job;
     run.keep_results = r->results != r->results_name;
     if (vs_experiment_run(&run, &end, &e)) {
         vs_complain("%s", e.text);
@@ -164,6 +174,7 @@ const struct vs_command vs_bench_train = {
     .summary = "Record one DP-SGD training experiment; print its time, its peak and what the peak was made of",
     .about = "Runs vramscope-workload train under the recorder. Every number of memory in the result is read from the\n"
              "recording. The result is a row of table experiment in the database; --output writes it as JSON too.\n"
+             "Where a launcher starts it on every rank, all record into one database, and rank 0 prints the result.\n"
              "Exit status: the workload's (1: it failed; 2: a wrong option), 1 when the recording failed.",
     .example = "vramscope bench train --mode ghost --preset gpt2-large --batch-size 4 --output ghost.json",
     .main = train_main};

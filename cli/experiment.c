@@ -74,7 +74,8 @@ const char *vs_experiment_option(const struct vs_experiment_options *o, const ch
 {
     size_t n = strlen(name);
     for (int i = 0; i < o->count; i++)
-        if (!strncmp(o->text[i], name, n) && o->text[i][n] == '=') return o->text[i] + n + 1;
+        if (name_length(o->text[i]) == n && !strncmp(o->text[i], name, n))
+            return o->text[i] + n + (o->text[i][n] == '=');
     return NULL;
 }
 
@@ -144,6 +145,14 @@ static int has_begun(const struct vs_experiment_request *r, const struct vs_reco
     return has_file && (r->store_refused || run->status != VS_USAGE);
 }
 
+/* Whoever ends last completes the recording. */
+static void finish_rank(const struct vs_recorded_run *run, struct vs_experiment_end *end)
+{
+    end->status = run->status;
+    if (run->outcome != VS_REC_SHARED && is_out_of_reach(run->outcome))
+        vs_fail(&end->error, EIO, "%s", vs_bench_trouble(run));
+}
+
 static void finish(const struct vs_experiment_request *r, const struct vs_recorded_run *run, int64_t after,
                    struct vs_experiment_end *end)
 {
@@ -170,6 +179,7 @@ int vs_experiment_run(const struct vs_experiment_request *r, struct vs_experimen
                                   .trace = r->trace ? r->trace : "memory",
                                   .quiet_stdout = 1,
                                   .words = r->words_to,
+                                  .wait_s = vs_job_wait_s(r->job),
                                   .program = r->words.argv[0],
                                   .argv = r->words.argv};
     long before = -1;
@@ -178,7 +188,8 @@ int vs_experiment_run(const struct vs_experiment_request *r, struct vs_experimen
     if (r->mode == VS_OUTPUT_APPEND) before = vs_recording_number(r->db, "SELECT COALESCE(MAX(id), 0) FROM process");
     err = vs_recorded_run(&run, e);
     end->opened = run.opened;
-    if (!err) finish(r, &run, before > 0 ? before : 0, end);
+    if (!err && r->job.rank) finish_rank(&run, end);
+    else if (!err) finish(r, &run, before > 0 ? before : 0, end);
     return err;
 }
 

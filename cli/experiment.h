@@ -15,6 +15,7 @@
 #include "../db/error.h"
 #include "../db/experiment.h"
 #include "bench_run.h"
+#include "job.h"
 
 /* The options of the workload as a set: "--name=value" or "--name", with dashes, the last of a name, by name. What names the run
  * and its files is left out. */
@@ -26,7 +27,7 @@ int vs_experiment_options_make(const struct vs_bench_words *words,
                                struct vs_experiment_options *out); /* 0 or -ENOMEM */
 void vs_experiment_options_free(struct vs_experiment_options *o);
 const char *vs_experiment_option(const struct vs_experiment_options *o,
-                                 const char *name); /* its value; NULL: not there */
+                                 const char *name); /* its value, "" where it has none; NULL: not there */
 
 /* What makes no result is refused: the workload's --check. -1: go on; else the exit status. */
 struct vs_command;
@@ -40,6 +41,7 @@ struct vs_experiment_request {
     const char *name;  /* of the experiment, should the workload not come to say it */
     int words_to;      /* descriptor for what it prints; 0: its stdout goes to our stderr */
     int keep_results;  /* its own file stays */
+    struct vs_job job; /* of its ranks only 0 makes a result */
     int store_refused; /* a result also of what the workload refused with status 2 */
 };
 

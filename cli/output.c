@@ -183,6 +183,12 @@ int vs_output_try_ingester(struct vs_output *o)
     return o->ingester;
 }
 
+int vs_output_alone(const struct vs_output *o)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MEMBER, .l_len = 1};
+    return !o->locks || fcntl(o->lock, F_OFD_GETLK, &l) || l.l_type == F_UNLCK;
+}
+
 int vs_output_leave(struct vs_output *o)
 {
     if (!o->locks || lock_byte(o->lock, DOOR, F_WRLCK, 1)) return 0;

@@ -74,6 +74,18 @@ static void write_end(const struct vs_recorded_run *r, const char *folder, struc
     vs_run_end_write(folder, end);
 }
 
+/* Signals are held back since the program was started (child.h); one that asks us to end ends the waiting. */
+static void wait_for_others(const struct vs_output *o, int seconds)
+{
+    static const int asking[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    const struct timespec pause = {0, 20000000};
+    int64_t end = now_ns() + seconds * 1000000000ll;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) sigaddset(&set, asking[i]);
+    while (!vs_output_alone(o) && now_ns() < end && sigtimedwait(&set, NULL, &pause) < 0) continue;
+}
+
 int vs_recorded_run(struct vs_recorded_run *r, struct vs_error *e)
 {
     struct vs_recorder *recorder;
@@ -95,6 +107,7 @@ int vs_recorded_run(struct vs_recorded_run *r, struct vs_error *e)
     recorder = vs_recorder_start(&o);
     r->status = vs_child_wait(r->pid);
     write_end(r, o.folder, &end);
+    if (r->wait_s) wait_for_others(&o, r->wait_s);
     r->outcome = vs_recorder_finish(recorder, &o, &r->error);
     return 0;
 }

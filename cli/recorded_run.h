@@ -24,6 +24,7 @@ struct vs_recorded_run {
     const char *program;       /* its path */
     char **argv;
     int quiet_stdout; /* the program's stdout goes where our stderr goes */
+    int wait_s;       /* when the program has ended: for so long wait for other runs into the output to end as well */
     int words;        /* descriptor its stdout and stderr go to; 0: none */
 
     /* Results. */

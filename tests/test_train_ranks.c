@@ -4,78 +4,18 @@
  * out of memory or was started wrongly. On the CPU; it judges no time but that nothing hangs.
  */
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <time.h>
 
-#include "experiment_case.h"
+#include "rank_case.h"
 
 Suite *make_train_ranks_suite(void);
 
-enum { RANKS = 3, PATIENCE = 40 }; /* seconds until something is taken for a hang */
-
-struct rank {
-    pid_t pid;
-    int status; /* as waitpid gives it */
-    char out[32], text[32768];
-};
-static struct rank ranks[RANKS];
-static char port[16];
-
-static void real_workload(void)
-{
-    cli_folder();
-    unsetenv("VRAMSCOPE_WORKLOAD");
-    snprintf(port, sizeof port, "%d", 20000 + (int)(getpid() % 10000));
-}
-
-/* A rank by itself, as a launcher would start it. more: further words. */
+/* A rank by itself, as torchrun would start it. more: further words. */
 static void start(int rank, const char *world, const char *mode, const char *more, size_t room)
 {
-    struct rank *r = &ranks[rank];
-    snprintf(r->out, sizeof r->out, ".rank%d", rank);
-    r->pid = fork();
-    ck_assert_int_ge(r->pid, 0);
-    if (r->pid) return;
-    char number[16];
-    const struct rlimit limit = {room, room};
-    int fd = open(r->out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    snprintf(number, sizeof number, "%d", rank);
-    setenv("RANK", number, 1);
-    setenv("LOCAL_RANK", number, 1);
-    setenv("WORLD_SIZE", world, 1);
-    setenv("MASTER_ADDR", "127.0.0.1", 1);
-    setenv("MASTER_PORT", port, 1);
-    setenv("OMP_NUM_THREADS", "1", 1);
-    setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0 || (room && setrlimit(RLIMIT_AS, &limit))) _exit(99);
-    execl(VS_BUILD_DIR "/bin/vramscope-workload", "vramscope-workload", "train", "--shard", "--device", "cpu", "--preset", "tiny",
-          "--mode", mode, "--patience-s", "4", more ? more : "--num-iter=3", (char *)NULL);
-    _exit(99);
-}
-
-static void finish(int count)
-{
-    time_t end = time(NULL) + PATIENCE;
-    for (int i = 0; i < count; i++) {
-        struct rank *r = &ranks[i];
-        const struct timespec pause = {0, 20000000};
-        int done;
-        while (!(done = waitpid(r->pid, &r->status, WNOHANG)) && time(NULL) < end) nanosleep(&pause, NULL);
-        if (!done) {
-            for (int k = i; k < count; k++) kill(ranks[k].pid, SIGKILL);
-            cli_read(r->out, r->text, sizeof r->text);
-            ck_abort_msg("rank %d hangs: %s", i, r->text);
-        }
-        cli_read(r->out, r->text, sizeof r->text);
-    }
-}
-
-static void ended(int rank, int status, const char *text)
-{
-    const struct rank *r = &ranks[rank];
-    ck_assert_msg(WIFEXITED(r->status) && WEXITSTATUS(r->status) == status, "rank %d: status %x: %s", rank, r->status, r->text);
-    ck_assert_msg(strstr(r->text, text), "rank %d did not say '%s': %s", rank, text, r->text);
+    static const char *const torchrun[] = {"RANK", "LOCAL_RANK", "WORLD_SIZE"};
+    rank_start(rank, torchrun, world,
+               (const char *const[]){"vramscope-workload", "train", "--shard", "--device", "cpu", "--preset", "tiny", "--mode", mode,
+                                     "--patience-s", "4", more ? more : "--num-iter=3", NULL}, room);
 }
 
 START_TEST(test_recorded)
@@ -112,13 +52,13 @@ START_TEST(test_a_launcher_of_others)
     setenv("OPACUS_USE_DEFERRED_NORM", "1", 1);
     setenv("OPACUS_PROFILE_DETAILED", "1", 1);
     for (int i = 0; i < RANKS; i++) start(i, "3", "ghost", i ? NULL : "--results=r.json", 0);
-    finish(RANKS);
-    ended(0, 0, "3 ranks: ");
+    rank_finish(RANKS);
+    rank_ended(0, 0, "3 ranks: ");
     ck_assert_str_eq(file_ask("r.json", GET("norm_timing")), "deferred");
     for (int i = 0; i < RANKS; i++) {
         char line[64];
         snprintf(line, sizeof line, "[Profile] Rank %d norms: ", i);
-        ended(i, 0, line);
+        rank_ended(i, 0, line);
         if (i) HAS_NOT(ranks[i].text, "3 ranks: "); /* one speaks for all */
     }
 }
@@ -183,15 +123,15 @@ START_TEST(test_a_rank_is_held_up)
         for (int i = 0; i < RANKS; i++) start(i, "3", "ghost_bk", "--num-iter=100000", 0);
         nanosleep(&pause, NULL);
         ck_assert_int_eq(kill(ranks[2].pid, SIGSTOP), 0);
-        finish(2);
+        rank_finish(2);
         kill(ranks[2].pid, SIGKILL);
         waitpid(ranks[2].pid, &ranks[2].status, 0);
         pause.tv_sec *= 3;
     } while (!strstr(ranks[1].text, "rank 2: last completed step ") && pause.tv_sec < 30);
-    ended(0, 1, "rank 0: the job ends: rank ");
-    ended(0, 1, "within 4.0 s");
-    ended(1, 1, "rank 1:   rank 2: last completed step "); /* where it stands still */
-    ended(1, 1, "ended with the job");
+    rank_ended(0, 1, "rank 0: the job ends: rank ");
+    rank_ended(0, 1, "within 4.0 s");
+    rank_ended(1, 1, "rank 1:   rank 2: last completed step "); /* where it stands still */
+    rank_ended(1, 1, "ended with the job");
 }
 END_TEST
 
@@ -199,11 +139,11 @@ START_TEST(test_a_rank_has_no_memory)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     for (int i = 0; i < RANKS; i++) start(i, "3", "vanilla", "--extra-mb=3000", i == 1 ? (size_t)2 << 30 : 0);
-    finish(RANKS);
-    ended(1, 1, "rank 1: ");
-    ended(1, 1, "annot allocate memory");
-    ended(0, 1, "rank 1 failed: ");
-    ended(2, 1, "rank 1 failed: ");
+    rank_finish(RANKS);
+    rank_ended(1, 1, "rank 1: ");
+    rank_ended(1, 1, "annot allocate memory");
+    rank_ended(0, 1, "rank 1 failed: ");
+    rank_ended(2, 1, "rank 1 failed: ");
 #endif
 }
 END_TEST
@@ -212,18 +152,18 @@ START_TEST(test_started_wrongly)
 {
     start(0, "2", "ghost", NULL, 0);
     start(1, "3", "ghost", NULL, 0);
-    finish(2);
-    ended(0, 1, "rank 1 says 3 ranks");
-    ended(1, 1, "rank 1 says 3 ranks");
+    rank_finish(2);
+    rank_ended(0, 1, "rank 1 says 3 ranks");
+    rank_ended(1, 1, "rank 1 says 3 ranks");
     start(0, "2", "ghost", NULL, 0);
     start(1, "2", "flash", NULL, 0);
-    finish(2);
-    ended(0, 1, "mode=");
-    ended(1, 1, "mode=");
+    rank_finish(2);
+    rank_ended(0, 1, "mode=");
+    rank_ended(1, 1, "mode=");
     start(0, "2", "ghost", "--seed=8", 0);
     start(1, "2", "ghost", "--seed=9", 0);
-    finish(2);
-    ended(0, 1, "seed=");
+    rank_finish(2);
+    rank_ended(0, 1, "seed=");
 }
 END_TEST
 
@@ -252,7 +192,7 @@ Suite *make_train_ranks_suite(void)
     Suite *s = suite_create("train_ranks");
     TCase *c = tcase_create("train_ranks");
     tcase_set_timeout(c, 150);
-    tcase_add_checked_fixture(c, real_workload, cli_clean);
+    tcase_add_checked_fixture(c, rank_folder, cli_clean);
     tcase_add_loop_test(c, test_recorded, 0, 4);
     tcase_add_test(c, test_a_launcher_of_others);
     tcase_add_test(c, test_a_rank_is_killed);
