@@ -48,9 +48,12 @@ START_TEST(test_what_the_driver_takes_is_measured)
     ck_assert_int_eq(last("profiler"), 0);
     ck_assert_int_eq(last("remainder"), 0);
     ck_assert_int_eq(last("driver_used"), 178 + 10 + 16);
-    ck_assert_str_eq(recording_text(&r, "SELECT group_concat(x, ' ') FROM (SELECT what || ' ' || (SUM(bytes) / 1048576) AS x FROM"
-                                        " context_growth GROUP BY what ORDER BY what)"),
-                     "context 100 graph 2 launch 68 module 4 stream 4");
+    ck_assert_int_eq(recording_int(&r, "SELECT SUM(bytes) FROM context_growth"), 178 * MIB);
+    /* On a machine so busy that measuring took longer than it may, some calls are measured together. */
+    if (!recording_int(&r, "SELECT COUNT(*) FROM context_growth WHERE what = 'together'"))
+        ck_assert_str_eq(recording_text(&r, "SELECT group_concat(x, ' ') FROM (SELECT what || ' ' || (SUM(bytes) / 1048576) AS x FROM"
+                                            " context_growth GROUP BY what ORDER BY what)"),
+                         "context 100 graph 2 launch 68 module 4 stream 4");
     ck_assert_str_eq(r.out, "launched 1002\n"); /* every argument of every launch */
     recording_end(&r);
 }
