@@ -57,13 +57,18 @@ static int open_lock(struct vs_output *o, struct vs_error *e)
     struct stat st;
     if (mkdir(o->folder, 0700) && errno != EEXIST)
         return vs_fail(e, errno, "cannot make the log folder %s: %s; choose another place with -o", o->folder, strerror(errno));
-    if (lstat(o->folder, &st) || !S_ISDIR(st.st_mode))
+    if (lstat(o->folder, &st)) {
+        int err = errno;
+        if (err == ENOENT) return -EAGAIN; /* the last run deleted the folder just now */
+        return vs_fail(e, err, "cannot use the log folder %s: %s", o->folder, strerror(err));
+    }
+    if (!S_ISDIR(st.st_mode))
         return vs_fail(e, ENOTDIR, "%s is in the way: the log folder must have that name", o->folder);
     snprintf(path, sizeof path, "%s/%s", o->folder, VS_LOCK_NAME);
     o->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (o->lock < 0) {
         int err = errno;
-        if (err == ENOENT) return -EAGAIN; /* the last run deleted the folder just now */
+        if (err == ENOENT) return -EAGAIN;
         return vs_fail(e, err, "cannot write in the log folder %s: %s", o->folder, strerror(err));
     }
     return 0;

@@ -143,6 +143,7 @@ START_TEST(test_killed_any_moment)
     nanosleep(&pause, NULL);
     kill(pid, SIGKILL);
     recording_wait(&r);
+    if (entries(r.run) < 0 && !*r.out) return; /* it had not come to its first event */
     recording_ingest(&r);
     ck_assert_int_eq(recording_int(&r, "SELECT COUNT(*) FROM balance WHERE appended IS NOT stored + lost_in_log"), 0);
     ck_assert_msg(recording_int(&r, "SELECT ifnull(SUM(count), 0) FROM loss WHERE reason NOT IN ('pool_empty', 'unmatched')") <= 1,
@@ -335,6 +336,7 @@ START_TEST(test_a_batch_script_is_no_rank)
     run("plain", "10", script);
     recording_ingest(&r);
     ck_assert_int_eq(recording_int(&r, "SELECT COUNT(*) FROM process WHERE rank IS NULL AND launcher IS NULL"), 1);
+    recording_end(&r);
     run("plain", "10", task);
     recording_ingest(&r);
     ck_assert_str_eq(recording_text(&r, "SELECT launcher || rank || local_rank || world_size FROM process"), "srun314");

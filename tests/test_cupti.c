@@ -266,7 +266,8 @@ START_TEST(test_kill)
     record("kill", "20000", NULL, NULL, NULL);
     ck_assert(WIFSIGNALED(r.status) && WTERMSIG(r.status) == SIGKILL);
     ck_assert_ptr_nonnull(l);
-    ck_assert_uint_eq(log_count(l, VS_K_KERNEL), 20000);
+    ck_assert_uint_ge(log_count(l, VS_K_KERNEL), 20000);
+    ck_assert_uint_le(log_count(l, VS_K_KERNEL), 20010); /* the last ones, if the program was held up before its end */
     ck_assert_uint_eq(log_count(l, VS_K_END), 0);
     finish();
 }
