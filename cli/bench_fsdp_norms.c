@@ -12,7 +12,6 @@
 #include "bench.h"
 #include "bench_run.h"
 #include "human.h"
-#include "job.h"
 #include "option.h"
 
 #define WORKLOAD "fsdp_norms"
@@ -83,9 +82,8 @@ static int measure(struct request *r, char *workload)
     const char *trouble;
     int status = make_way(r);
     if (status) return status;
-    if (!r->db && r->job.world > 1) r->db = "fsdp-norms.db"; /* all ranks must come to the same */
     if (!r->db) {
-        vs_bench_free_name("fsdp-norms", r->db_name);
+        vs_bench_free_name("fsdp-norms", r->job, r->db_name);
         r->db = r->db_name;
     }
     vs_bench_fill(&r->words, workload, WORKLOAD, r->result);

@@ -63,7 +63,7 @@ static int parse(const struct vs_command *self, int argc, char **argv, struct re
 static int name_files(struct request *r, struct vs_error *e)
 {
     if (!r->output) {
-        vs_bench_free_name("norms", r->output_name);
+        vs_bench_free_name("norms", (struct vs_job){0, 1}, r->output_name);
         r->output = r->output_name;
     }
     if (!r->results) {

@@ -102,14 +102,14 @@ int vs_bench_find(const struct vs_command *self, const struct vs_option *table, 
     return wants_help(argc, argv) ? help(self, table, workload, name) : -1;
 }
 
-void vs_bench_free_name(const char *stem, char out[VS_BENCH_NAME])
+void vs_bench_free_name(const char *stem, struct vs_job job, char out[VS_BENCH_NAME])
 {
     char used[VS_BENCH_NAME + 8];
     for (int n = 1;; n++) {
         if (n > 1) snprintf(out, VS_BENCH_NAME, "%s-%d.db", stem, n);
         else snprintf(out, VS_BENCH_NAME, "%s.db", stem);
         snprintf(used, sizeof used, "%s.log", out);
-        if (access(out, F_OK) && access(used, F_OK)) return;
+        if (job.world > 1 || (access(out, F_OK) && access(used, F_OK))) return;
     }
 }
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "../db/error.h"
+#include "job.h"
 #include "recorded_run.h"
 
 struct vs_command;
@@ -38,9 +39,9 @@ int vs_bench_find(const struct vs_command *self, const struct vs_option *table, 
                   char *workload, size_t workload_bytes, struct vs_error *e);
 
 /* STEM.db, STEM-2.db, ...: neither it nor the log folder of its name is there. A benchmark that is simply run again must not
- * fail, nor touch what the last one measured. */
+ * fail, nor touch what the last one measured. For several ranks STEM.db: all must come to the same. */
 #define VS_BENCH_NAME 64
-void vs_bench_free_name(const char *stem, char out[VS_BENCH_NAME]);
+void vs_bench_free_name(const char *stem, struct vs_job job, char out[VS_BENCH_NAME]);
 /* The workload makes the file and refuses one that exists, so that it is this run's alone. */
 void vs_bench_results_name(const char *db, const char *ending, char *out, size_t out_bytes);
 

@@ -79,9 +79,8 @@ static int check_result(const struct request *r, struct vs_error *e)
 
 static int name_files(struct request *r, struct vs_error *e)
 {
-    if (!r->db && r->job.world > 1) r->db = "train.db"; /* all ranks must come to the same */
     if (!r->db) {
-        vs_bench_free_name("train", r->db_name);
+        vs_bench_free_name("train", r->job, r->db_name);
         r->db = r->db_name;
     }
     if (r->job.rank) r->results = r->result = NULL;

@@ -15,7 +15,6 @@
 #include "../db/error.h"
 #include "../db/experiment.h"
 #include "bench_run.h"
-#include "job.h"
 
 /* The options of the workload as a set: "--name=value" or "--name", with dashes, the last of a name, by name. What names the run
  * and its files is left out. */

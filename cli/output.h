@@ -31,7 +31,7 @@ struct vs_output {
 int vs_output_open(const char *db_path, enum vs_output_mode mode, struct vs_output *o, struct vs_error *e);
 int vs_output_try_ingester(struct vs_output *o); /* 1: we are it */
 
-/* 1: no other run uses the folder, for now. */
+/* 1: no other run uses the folder. One may enter after that. */
 int vs_output_alone(const struct vs_output *o);
 
 /* Begins to leave: 1 when no other run uses the folder (then nobody can enter until vs_output_close). Otherwise 0; the

@@ -19,6 +19,15 @@ static struct rank {
 } ranks[RANKS];
 static char port[16];
 
+/* What they call a rank, a rank of the host, and how many there are. */
+enum { TORCHRUN, MPIRUN, PMI, SRUN, LAUNCHERS };
+static const char *const launchers[LAUNCHERS][3] = {
+    [TORCHRUN] = {"RANK", "LOCAL_RANK", "WORLD_SIZE"},
+    [MPIRUN] = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"},
+    [PMI] = {"PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"},
+    [SRUN] = {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"},
+};
+
 static inline void rank_folder(void) /* for a checked fixture; cli_clean ends it */
 {
     cli_folder();
@@ -26,8 +35,8 @@ static inline void rank_folder(void) /* for a checked fixture; cli_clean ends it
     snprintf(port, sizeof port, "%d", 20000 + (int)(getpid() % 10000));
 }
 
-/* launcher: what its variables for rank, local rank and number of ranks are called. argv[0]: of build/bin; room: address space, 0: all. */
-static inline void rank_start(int rank, const char *const launcher[3], const char *world, const char *const argv[], size_t room)
+/* argv[0]: of build/bin; room: address space, 0: all. */
+static inline void rank_start(int rank, int launcher, const char *world, const char *const argv[], size_t room)
 {
     struct rank *r = &ranks[rank];
     char number[16], program[256];
@@ -39,9 +48,9 @@ static inline void rank_start(int rank, const char *const launcher[3], const cha
     int fd = open(r->out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     snprintf(number, sizeof number, "%d", rank);
     snprintf(program, sizeof program, VS_BUILD_DIR "/bin/%s", argv[0]);
-    setenv(launcher[0], number, 1);
-    setenv(launcher[1], number, 1);
-    setenv(launcher[2], world, 1);
+    setenv(launchers[launcher][0], number, 1);
+    setenv(launchers[launcher][1], number, 1);
+    setenv(launchers[launcher][2], world, 1);
     setenv("MASTER_ADDR", "127.0.0.1", 1);
     setenv("MASTER_PORT", port, 1);
     setenv("OMP_NUM_THREADS", "1", 1);

@@ -8,13 +8,6 @@
 
 Suite *make_bench_ranks_suite(void);
 
-static const char *const torchrun[] = {"RANK", "LOCAL_RANK", "WORLD_SIZE"};
-static const char *const launchers[][3] = {
-    {"RANK", "LOCAL_RANK", "WORLD_SIZE"},
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"},
-    {"PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"},
-    {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"},
-};
 #define TRAIN "vramscope", "bench", "train", "--shard", "--preset", "tiny", "--device", "cpu", "--patience-s", "10"
 #define NORMS                                                                                                          \
     "vramscope", "bench", "fsdp-norms", "--device", "cpu", "--num-layers", "1", "--hidden-dim", "32", "--seq-len",     \
@@ -31,7 +24,7 @@ START_TEST(test_train)
 {
     if (experiment_no_nvtx()) return;
     for (int i = 0; i < RANKS; i++)
-        rank_start(i, launchers[_i], "3", (const char *const[]){TRAIN, "--output", "r.json", "--results", "own.json", NULL}, 0);
+        rank_start(i, _i, "3", (const char *const[]){TRAIN, "--output", "r.json", "--results", "own.json", NULL}, 0);
     rank_finish(RANKS);
     rank_ended(0, 0, "next: vramscope report train.db --by category");
     for (int i = 1; i < RANKS; i++) {
@@ -57,7 +50,7 @@ static pid_t start_beside_another(void)
     pid_t other =
         cli_start((const char *const[]){"run", "-o", "train.db", "--", "sh", "-c", "until [ -e go ]; do sleep 0.1; done", NULL});
     for (int i = 0; i < 1000 && access("train.db.log/lock", F_OK); i++) nanosleep(&look, NULL);
-    for (int i = 0; i < 2; i++) rank_start(i, torchrun, "2", (const char *const[]){TRAIN, NULL}, 0);
+    for (int i = 0; i < 2; i++) rank_start(i, TORCHRUN, "2", (const char *const[]){TRAIN, NULL}, 0);
     ck_assert_int_eq(waitpid(ranks[1].pid, &ranks[1].status, 0), ranks[1].pid);
     return other;
 }
@@ -102,7 +95,7 @@ START_TEST(test_fsdp_norms)
 {
     if (experiment_no_nvtx()) return;
     for (int i = 0; i < 2; i++)
-        rank_start(i, torchrun, "2", (const char *const[]){NORMS, "--output", "r.json", _i ? "--fault" : NULL, "scale", NULL}, 0);
+        rank_start(i, TORCHRUN, "2", (const char *const[]){NORMS, "--output", "r.json", _i ? "--fault" : NULL, "scale", NULL}, 0);
     rank_finish(2);
     rank_ended(0, _i, _i ? "CORRECTNESS TEST FAILED\nnext: vramscope report fsdp-norms.db --by rank\n"
                          : "CORRECTNESS TEST PASSED\nnext: vramscope report fsdp-norms.db --by rank\n");
@@ -120,12 +113,12 @@ START_TEST(test_a_second_job)
     static const int processes[] = {2, 4, 2};
     if (experiment_no_nvtx()) return;
     for (int k = 0; k < 3; k++) {
-        for (int i = 0; i < 2; i++) rank_start(i, torchrun, "2", (const char *const[]){NORMS, more[k], NULL}, 0);
+        for (int i = 0; i < 2; i++) rank_start(i, TORCHRUN, "2", (const char *const[]){NORMS, more[k], NULL}, 0);
         rank_finish(2);
         rank_ended(0, 0, "next: vramscope report fsdp-norms.db --by rank");
         count("fsdp-norms.db", "ended = 'exit'", processes[k]);
     }
-    for (int i = 0; i < 2; i++) rank_start(i, torchrun, "2", (const char *const[]){NORMS, NULL}, 0);
+    for (int i = 0; i < 2; i++) rank_start(i, TORCHRUN, "2", (const char *const[]){NORMS, NULL}, 0);
     rank_finish(2);
     rank_ended(0, 1, "exists; --force replaces it, --append adds");
     rank_ended(1, 1, "exists; --force replaces it, --append adds");
@@ -138,7 +131,7 @@ Suite *make_bench_ranks_suite(void)
     TCase *c = tcase_create("bench_ranks");
     tcase_set_timeout(c, 150);
     tcase_add_checked_fixture(c, rank_folder, cli_clean);
-    tcase_add_loop_test(c, test_train, 0, 4);
+    tcase_add_loop_test(c, test_train, 0, LAUNCHERS);
     tcase_add_test(c, test_rank_0_waits);
     tcase_add_test(c, test_rank_0_is_told_to_end);
     tcase_add_loop_test(c, test_fsdp_norms, 0, 2);

@@ -12,8 +12,7 @@ Suite *make_train_ranks_suite(void);
 /* A rank by itself, as torchrun would start it. more: further words. */
 static void start(int rank, const char *world, const char *mode, const char *more, size_t room)
 {
-    static const char *const torchrun[] = {"RANK", "LOCAL_RANK", "WORLD_SIZE"};
-    rank_start(rank, torchrun, world,
+    rank_start(rank, TORCHRUN, world,
                (const char *const[]){"vramscope-workload", "train", "--shard", "--device", "cpu", "--preset", "tiny", "--mode", mode,
                                      "--patience-s", "4", more ? more : "--num-iter=3", NULL}, room);
 }
